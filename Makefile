@@ -1,0 +1,34 @@
+# One obvious command each. PYTHON may name any Python from 3.10 to 3.13.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test lint types unit clean
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: $(STAMP)  ## install, then the main job once, end to end
+	$(BIN)/edge-lvr1 demo
+
+test: $(STAMP) lint types unit  ## install, then everything that must pass
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy cannot follow the mapping of daemon/ and export/ into the package, so it
+# is shown the installed shape: one folder of links.
+types: $(STAMP)
+	rm -rf build/types && mkdir -p build/types/edge_lvr1
+	ln -s $(CURDIR)/edge_lvr1/* $(CURDIR)/daemon $(CURDIR)/export build/types/edge_lvr1/
+	MYPYPATH=build/types $(BIN)/mypy -p edge_lvr1
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+clean:
+	rm -rf build dist *.egg-info $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The service: watches folders, builds trees, answers questions over a local socket."""

@@ -1,0 +1,191 @@
+"""Settings: defaults here, then a TOML file, then the environment, then flags.
+
+The environment names a setting as EDGE_LVR1_SECTION__KEY (EDGE_LVR1_INGEST__SETTLE_S=2) or,
+at the top, EDGE_LVR1_KEY (EDGE_LVR1_DATA=/srv/edge). Unknown keys fail with the nearest
+known one. This module knows nothing of what the settings are for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from edge_lvr1.errors import SettingsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ENV_PREFIX = "EDGE_LVR1_"
+ENV_CONFIG = "EDGE_LVR1_CONFIG"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Ingest(_Section):
+    """How files are found and taken in."""
+
+    settle_s: float = Field(5.0, ge=0, description="a file is taken when unchanged this long")
+    rescan_s: float = Field(30.0, gt=0, description="folders are scanned again this often")
+    max_recording_s: float = Field(7200.0, gt=0, description="longer files become several")
+    max_attempts: int = Field(3, ge=1, description="tries before a file is set aside")
+
+
+class Tree(_Section):
+    """How caption trees are built."""
+
+    parents: Literal["fold", "frames"] = Field(
+        "fold", description="high and medium captions: from their children, or by looking"
+    )
+    words_low: int = Field(200, gt=0)
+    words_medium: int = Field(300, gt=0)
+    words_high: int = Field(300, gt=0)
+
+
+class Models(_Section):
+    """Which backend plays which role."""
+
+    captioner: Literal["embedded"] = "embedded"
+    agent: Literal["embedded"] = "embedded"
+
+
+class Questions(_Section):
+    """Budgets of a question, and how much may be asked."""
+
+    max_rounds: int = Field(10, ge=1, le=1000)
+    max_seconds: float = Field(120.0, gt=0)
+    max_chars: int = Field(4000, ge=1, description="longest question that is taken")
+    max_queued: int = Field(100, ge=1, description="questions waiting before 'busy'")
+
+
+class Settings(BaseSettings):
+    """All settings of a daemon and its clients."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    data: Path = Field(default_factory=lambda: default_data_dir())
+    socket: Path | None = None
+    watch: tuple[Path, ...] = ()
+    listen: str | None = Field(None, description="loopback HOST:PORT for a browser")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    time_zone: str | None = Field(None, description="IANA zone of file-name times; None: local")
+    ingest: Ingest = Ingest()
+    tree: Tree = Tree()
+    models: Models = Models()
+    questions: Questions = Questions()
+
+    @property
+    def socket_path(self) -> Path:
+        """Where the daemon listens: the setting, or a socket beside the data."""
+        return self.socket or self.data / "edge-lvr1.sock"
+
+    @property
+    def database_path(self) -> Path:
+        """The one SQLite file."""
+        return self.data / "archive.db"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags and file arrive merged through `load`; then only the environment."""
+        return (init_settings, env_settings)
+
+
+def default_data_dir() -> Path:
+    """$XDG_DATA_HOME/edge-lvr1, or ~/.local/share/edge-lvr1."""
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "edge-lvr1"
+
+
+def load(flags: Mapping[str, Any] | None = None, file: Path | None = None) -> Settings:
+    """The settings in force. `flags` nests like the file; None values mean "not given".
+
+    Raises SettingsError that names the key or file, and what to do.
+    """
+    _check_environment()
+    if file is None and os.environ.get(ENV_CONFIG):
+        file = Path(os.environ[ENV_CONFIG])
+    from_file = _read_file(file) if file else {}
+    try:
+        environment = Settings().model_dump(exclude_unset=True)
+        return Settings(**_merge(_merge(from_file, environment), _given(flags or {})))
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from error
+
+
+def known_keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
+    """Every setting by its dotted name: "data", "ingest.settle_s"."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from known_keys(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _check_environment() -> None:
+    known = {ENV_PREFIX + key.replace(".", "__").upper() for key in known_keys()} | {ENV_CONFIG}
+    sections = {ENV_PREFIX + key.split(".")[0].upper() for key in known_keys()}
+    for name in os.environ:
+        if name.upper().startswith(ENV_PREFIX) and name.upper() not in known | sections:
+            raise SettingsError(_unknown(f"environment variable {name}", name.upper(), known))
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"there is no settings file at {file}; check --config") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"the settings file {file} cannot be read: {error}") from error
+
+
+def _given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, value in flags.items():
+        if isinstance(value, Mapping):
+            if inner := _given(value):
+                kept[key] = inner
+        elif value is not None and value != ():
+            kept[key] = value
+    return kept
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(old, Mapping)
+        merged[key] = _merge(old, value) if both and old is not None else value
+    return merged
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return _unknown(f"setting {key}", key, set(known_keys()))
+    return f"the setting {key} cannot be {first['input']!r}: {first['msg']}"
+
+
+def _unknown(what: str, key: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.0)
+    return f"unknown {what}; did you mean {near[0]}?"

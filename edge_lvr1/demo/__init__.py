@@ -1,0 +1,1 @@
+"""The main job once, end to end, on footage whose truth is known."""

@@ -1,0 +1,60 @@
+"""The error tree. An error says what failed and what to do next.
+
+EdgeLvr1Error
++-- SettingsError        a setting is unknown or has a value that cannot be used
++-- MediaError           a file is not footage that can be read
+|   +-- NoVideoError     it opens, but holds no picture (audio only, cover art only)
++-- StoreError           the database cannot be opened, or is newer than this program
++-- NotFoundError        a recording, node, question or file that is not there
++-- QuestionError        a question that cannot be asked (empty, too long, bad options)
++-- ModelError           a captioner or an agent could not do its work
++-- DaemonError          the daemon cannot start or go on
+    +-- AlreadyRunning   another daemon holds the socket or the data folder
+    +-- Unreachable      a client found no daemon at the socket
+"""
+
+from __future__ import annotations
+
+
+class EdgeLvr1Error(Exception):
+    """The root of every error this package raises on purpose."""
+
+
+class SettingsError(EdgeLvr1Error):
+    """A setting is unknown or has a value that cannot be used."""
+
+
+class MediaError(EdgeLvr1Error):
+    """A file is not footage that can be read."""
+
+
+class NoVideoError(MediaError):
+    """A media file that opens but holds no moving picture."""
+
+
+class StoreError(EdgeLvr1Error):
+    """The database cannot be opened, or was written by a newer program."""
+
+
+class NotFoundError(EdgeLvr1Error):
+    """A recording, node, question or file that is not there."""
+
+
+class QuestionError(EdgeLvr1Error):
+    """A question that cannot be asked."""
+
+
+class ModelError(EdgeLvr1Error):
+    """A captioner or an agent could not do its work."""
+
+
+class DaemonError(EdgeLvr1Error):
+    """The daemon cannot start or go on."""
+
+
+class AlreadyRunning(DaemonError):  # noqa: N818 (reads as what it says)
+    """Another daemon holds the socket or the data folder."""
+
+
+class Unreachable(DaemonError):  # noqa: N818 (reads as what it says)
+    """A client found no daemon at the socket."""

@@ -1,0 +1,1 @@
+"""Captioners and agents: the Protocols, and one folder or module a backend."""

@@ -1,0 +1,109 @@
+"""What a captioner and an agent are, whichever backend they run on.
+
+Backends are constructed in `models/load.py` only. Whoever holds one of these objects does
+not know what is behind it: an OpenCV captioner, an ONNX session or a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
+
+from edge_lvr1.domain import Caption, Node, NodeId
+from edge_lvr1.media.frames import Footage
+
+Notes: TypeAlias = Mapping[str, Any]
+"""What a captioner remembers of a whole recording between captions. JSON types only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A node's span of a recording, to be looked at, with the captioner's own notes."""
+
+    footage: Footage
+    node: Node
+    notes: Notes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a captioner wrote: text, details to fold with later, and what was looked at."""
+
+    text: str
+    details: Mapping[str, Any] | None = None
+    frames: int = 0
+    tokens: int = 0
+    prompt: str = ""
+
+
+class Captioner(Protocol):
+    """clip -> caption, and clip + query -> answer."""
+
+    name: str
+    version: str
+
+    def watch(self, footage: Footage, notes: Notes | None) -> Iterator[Notes]:
+        """Look over a recording once before its captions are written.
+
+        Yields notes as it goes, each complete enough to go on from: called again with the
+        last one that was stored, it continues there and ends with the same notes as if it
+        had never been interrupted. A captioner that needs no such look yields nothing.
+        """
+        ...
+
+    def caption(self, clip: Clip) -> Written:
+        """Write a node's caption by looking. Raises ModelError, MediaError."""
+        ...
+
+    def fold(self, node: Node, children: Sequence[Caption]) -> Written | None:
+        """Write a node's caption from its children's; None where it can only look."""
+        ...
+
+    def video_qa(self, clip: Clip, query: str) -> str:
+        """Look at a leaf again with a question in mind. Raises ModelError, MediaError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation, in the chat form that language models read."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """What the agent may do next: what constrained decoding is built from."""
+
+    width: int
+    opened: frozenset[NodeId]
+    letters: str = ""
+    must_answer: bool = False
+
+
+class AgentSession(Protocol):
+    """One question's conversation; a backend keeps its key-value cache here."""
+
+    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
+        """The next reply to an append-only conversation. Raises ModelError.
+
+        `deadline` is a moment of time.monotonic(); a backend that generates token by token
+        stops there and returns what it has.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the conversation held."""
+        ...
+
+
+class Agent(Protocol):
+    """conversation -> next reply."""
+
+    name: str
+
+    def open(self) -> AgentSession:
+        """Begin a conversation."""
+        ...

@@ -1,0 +1,1 @@
+"""The default backend: OpenCV captioner and retrieval agent. No weights, no GPU, no network."""

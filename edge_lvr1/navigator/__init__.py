@@ -1,0 +1,1 @@
+"""The low-round loop that answers a question from a caption tree."""

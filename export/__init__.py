@@ -1,0 +1,1 @@
+"""Conversion of fine-tuned checkpoints into bundles that the daemon runs."""
