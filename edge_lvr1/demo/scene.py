@@ -30,6 +30,7 @@ STARTS_AT = datetime(2026, 3, 14, 9, 30, tzinfo=timezone.utc)
 
 _ACTOR_SHARE = 0.42  # a figure's height as a share of the picture's
 _FLOOR_Y = 0.88
+_RED, _WHITE, _BLUE = (178, 38, 40), (232, 234, 236), (40, 78, 190)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,11 @@ class Scene:
 YARD = Scene(
     duration_s=120.0,
     actors=(
-        Actor("person", "red", (178, 38, 40), Span(9, 36), Span(15, 29), "left", "right", 0.36),
+        Actor("person", "red", _RED, Span(9, 36), Span(15, 29), "left", "right", 0.36),
         Actor(
             "vehicle", "white", (232, 234, 236), Span(46, 70), Span(52, 62), "right", "left", 0.5
         ),
-        Actor("person", "blue", (40, 78, 190), Span(84, 110), Span(90, 104), "right", "right", 0.6),
+        Actor("person", "blue", _BLUE, Span(84, 110), Span(90, 104), "right", "right", 0.6),
     ),
     dims_at_s=76.0,
     brightens_at_s=115.0,
