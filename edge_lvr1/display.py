@@ -1,0 +1,136 @@
+"""What the command line shows: trees, answers, tables, drawn from the daemon's JSON.
+
+Pure: builds rich renderables from the objects that the socket returns, prints nothing, and
+knows neither the daemon nor the database. Text from footage and models is shown through
+`plain`, so that it can carry neither markup nor terminal control characters.
+"""
+
+from __future__ import annotations
+
+import itertools
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+VERDICT_STYLE = {"answered": "green", "not_found": "yellow", "gave_up": "yellow", "failed": "red"}
+_MOST_SHOWN = 1200  # characters of one caption or reply on a terminal
+
+
+def plain(text: str, style: str = "", limit: int = _MOST_SHOWN) -> Text:
+    """Untrusted text, made safe for a terminal: no markup, no control characters."""
+    kept = "".join(c if c == "\n" or unicodedata.category(c)[0] != "C" else "�" for c in text)
+    return Text(kept if len(kept) <= limit else kept[: limit - 1] + "…", style=style)
+
+
+def clock(seconds: float) -> str:
+    """Media time as a person reads it: 6.3 -> 0:06.3, 4000 -> 1:06:40.0."""
+    tenths = round(seconds * 10)
+    hours, rest = divmod(tenths, 36_000)
+    minutes, rest = divmod(rest, 600)
+    whole = f"{rest // 10:02d}.{rest % 10}"
+    return f"{hours}:{minutes:02d}:{whole}" if hours else f"{minutes}:{whole}"
+
+
+def wall_clock(iso: str | None) -> str:
+    """An ISO time with offset, to the second."""
+    return datetime.fromisoformat(iso).isoformat(" ", "seconds") if iso else "-"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
+    """A plain table; cells are shown as they are, never as markup."""
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in row))
+    return drawn
+
+
+def answer(found: Mapping[str, Any]) -> RenderableType:
+    """An answer with its verdict, cost and evidence."""
+    verdict = str(found["verdict"])
+    style = VERDICT_STYLE.get(verdict, "")
+    head = Text.assemble((verdict.replace("_", " "), f"bold {style}"), "  ")
+    if found.get("option"):
+        head.append(f"{found['option']}  ", style="bold")
+    head.append_text(plain(str(found["text"]), style="bold"))
+    cost = (
+        f"{_count(found['rounds'], 'round')}, {_count(found['captions_opened'], 'caption')} opened,"
+        f" {found['seconds']:.1f} s, agent {found['agent']}, captioner {found['captioner']}"
+    )
+    lines: list[RenderableType] = [head, plain(cost, style="dim")]
+    if found["evidence"]:
+        lines.append(Text("evidence", style="bold"))
+        lines += [_evidence(entry) for entry in found["evidence"]]
+    for line in found.get("searched", ()):
+        lines.append(plain(f"searched {line}", style="dim"))
+    return Group(*lines)
+
+
+def _evidence(entry: Mapping[str, Any]) -> RenderableType:
+    head = (
+        f"{entry['camera']}, recording {entry['recording']}, {entry['node']}, "
+        f"{clock(entry['start_s'])} to {clock(entry['end_s'])}, "
+        f"{wall_clock(entry['starts_at'])} to {wall_clock(entry['ends_at'])}"
+    )
+    body = Padding(plain(str(entry["caption"]), style="dim"), (0, 0, 0, 2))
+    return Padding(Group(plain(head), body), (0, 0, 0, 2))
+
+
+def step(taken: Mapping[str, Any]) -> RenderableType:
+    """One round as it happened: thought, action, what came back."""
+    lines: list[RenderableType] = []
+    if taken.get("thought"):
+        lines.append(plain(f"  {taken['thought']}", style="italic dim"))
+    lines.append(plain(f"  {taken['action']}", style="cyan"))
+    if taken.get("observation"):
+        lines.append(plain(f"  {taken['observation']}", style="dim", limit=400))
+    return Group(Text(f"round {taken['round']}", style="bold"), *lines)
+
+
+def caption_tree(tree: Mapping[str, Any]) -> RenderableType:
+    """A recording's caption tree; runs of leaves that say the same are drawn as one line."""
+    title = (
+        f"recording {tree['recording']}, {clock(tree['duration_s'])}, width {tree['width']}, "
+        f"captioner {tree['captioner']}"
+    )
+    root = Tree(plain(title, style="bold"), guide_style="dim")
+    by_parent: dict[tuple[int, ...], list[Mapping[str, Any]]] = {}
+    for node in sorted(tree["nodes"], key=lambda node: _path(node["node"])):
+        by_parent.setdefault(_path(node["node"])[:-1], []).append(node)
+    for high in by_parent.get((), ()):
+        high_branch = root.add(_node_line(high, high))
+        for medium in by_parent.get(_path(high["node"]), ()):
+            medium_branch = high_branch.add(_node_line(medium, medium))
+            for first, last in _runs(by_parent.get(_path(medium["node"]), ())):
+                medium_branch.add(_node_line(first, last))
+    return root
+
+
+def _runs(leaves: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], ...]]:
+    for _, run in itertools.groupby(leaves, key=lambda leaf: leaf["caption"]):
+        same = list(run)
+        yield same[0], same[-1]
+
+
+def _node_line(first: Mapping[str, Any], last: Mapping[str, Any]) -> Text:
+    name = first["node"] if first is last else f"{first['node']} … {last['node']}"
+    span = f"  {clock(first['start_s'])} to {clock(last['end_s'])}  "
+    caption = first["caption"]
+    told = plain(caption) if caption else Text("not captioned yet", style="dim italic")
+    return Text.assemble((name, "bold cyan"), (span, "dim")).append_text(told)
+
+
+def _path(node: str) -> tuple[int, ...]:
+    return tuple(int(index) for index in node.strip("()").split(","))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
