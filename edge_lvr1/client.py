@@ -1,0 +1,282 @@
+"""A client of the daemon: each endpoint as a function, over the UNIX socket.
+
+Answers are the daemon's JSON objects as they came; their fields stand in the OpenAPI
+description (`curl --unix-socket … http://edge/openapi.json`). Knows nothing of terminals.
+
+Errors: Unreachable where no daemon answers, NotFoundError for 404, QuestionError for a
+request that the daemon refuses, DaemonError for everything else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeAlias
+
+import httpx
+
+from edge_lvr1.errors import DaemonError, EdgeLvr1Error, NotFoundError, QuestionError, Unreachable
+
+JsonObject: TypeAlias = dict[str, Any]
+
+_BASE_URL = "http://edge-lvr1"  # a UNIX socket needs no host, HTTP does
+_CONNECT_S = 5.0
+_QUIET_S = 60.0  # the event stream says something at least every 15 s
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a question: "queued", "started", "step" or "done"."""
+
+    name: str
+    data: JsonObject
+
+
+class Client:
+    """A connection to one daemon. Use as a context manager, or call `close`."""
+
+    def __init__(self, socket_path: Path, timeout_s: float = 60.0) -> None:
+        self._socket_path = socket_path
+        self._timeout_s = timeout_s
+        self._opened: httpx.Client | None = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connection; a later call opens another."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def status(self) -> JsonObject:
+        """Version, queues, the job in hand, recordings, backends."""
+        return self._object("GET", "/v1/status")
+
+    def ask(
+        self,
+        question: str,
+        options: Sequence[str] = (),
+        recording: int | None = None,
+        cameras: Sequence[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        max_rounds: int | None = None,
+        max_seconds: float | None = None,
+    ) -> JsonObject:
+        """Queue a question; returns at once with its `id` and `state`."""
+        given = {
+            "question": question,
+            "options": list(options),
+            "recording": recording,
+            "cameras": list(cameras),
+            "since": since.isoformat() if since else None,
+            "until": until.isoformat() if until else None,
+            "max_rounds": max_rounds,
+            "max_seconds": max_seconds,
+        }
+        body = {name: value for name, value in given.items() if value not in (None, [])}
+        return self._object("POST", "/v1/questions", body=body)
+
+    def follow(self, question_id: str) -> Iterator[Event]:
+        """What happens to a question, from its beginning, as it happens; ends with "done"."""
+        timeout = httpx.Timeout(_QUIET_S, connect=_CONNECT_S)
+        with (
+            self._reaching(),
+            self._http().stream(
+                "GET", f"/v1/questions/{question_id}/events", timeout=timeout
+            ) as response,
+        ):
+            _check(response)
+            for event in _events(response.iter_lines()):
+                yield event
+                if event.name == "done":
+                    return
+        raise Unreachable(
+            f"the daemon stopped before question {question_id} was answered; "
+            "it goes on with it when it is started again"
+        )
+
+    def question(self, question_id: str) -> JsonObject:
+        """A question with its state, and its answer and steps as far as they exist."""
+        return self._object("GET", f"/v1/questions/{question_id}")
+
+    def questions(self, limit: int = 50) -> list[JsonObject]:
+        """The latest questions, newest first."""
+        return self._list("/v1/questions", {"limit": limit}, "questions")
+
+    def cancel(self, question_id: str) -> JsonObject:
+        """Take a question back, queued or running."""
+        return self._object("DELETE", f"/v1/questions/{question_id}")
+
+    def recordings(self) -> list[JsonObject]:
+        """All recordings with how far their trees are."""
+        return self._list("/v1/recordings", {}, "recordings")
+
+    def recording(self, recording: int) -> JsonObject:
+        """One recording."""
+        return self._object("GET", f"/v1/recordings/{recording}")
+
+    def tree(self, recording: int) -> JsonObject:
+        """A recording's caption tree."""
+        return self._object("GET", f"/v1/recordings/{recording}/tree")
+
+    def search(
+        self,
+        text: str,
+        recording: int | None = None,
+        cameras: Sequence[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 20,
+    ) -> list[JsonObject]:
+        """Captions that match some words, best first."""
+        query: dict[str, Any] = {"q": text, "limit": limit, "camera": list(cameras)}
+        query |= {"recording": recording} if recording is not None else {}
+        query |= {"since": since.isoformat()} if since else {}
+        query |= {"until": until.isoformat()} if until else {}
+        return self._list("/v1/search", query, "hits")
+
+    def ingest(self, path: Path) -> JsonObject:
+        """Offer a file or folder: `taken` (jobs), and `refused` with a reason each."""
+        return self._object("POST", "/v1/ingest", body={"path": str(path.absolute())})
+
+    def jobs(self) -> list[JsonObject]:
+        """The ingest jobs with state, progress, and the reason where one failed."""
+        return self._list("/v1/ingest", {}, "jobs")
+
+    def clip(
+        self, recording: int, start_s: float, end_s: float, out: Path, exact: bool = False
+    ) -> None:
+        """Write a span of a recording to an MP4 file, whole or not at all."""
+        query = {"start_s": start_s, "end_s": end_s, "exact": str(exact).lower()}
+        unfinished = out.with_name(f".{out.name}.part")
+        with (
+            self._reaching(),
+            self._http().stream(
+                "GET", f"/v1/recordings/{recording}/clip", params=query, timeout=None
+            ) as response,
+        ):
+            _check(response)
+            try:
+                with unfinished.open("wb") as file:
+                    for block in response.iter_bytes():
+                        file.write(block)
+                unfinished.replace(out)
+            finally:
+                unfinished.unlink(missing_ok=True)
+
+    def thumbnail(self, recording: int, time_s: float) -> bytes:
+        """The picture at a moment of a recording, as JPEG."""
+        with self._reaching():
+            response = self._http().get(
+                f"/v1/recordings/{recording}/thumbnail", params={"time_s": time_s}
+            )
+        _check(response)
+        return response.content
+
+    def _http(self) -> httpx.Client:
+        if self._opened is None:
+            self._opened = httpx.Client(
+                transport=httpx.HTTPTransport(uds=str(self._socket_path)),
+                base_url=_BASE_URL,
+                timeout=httpx.Timeout(self._timeout_s, connect=_CONNECT_S),
+                trust_env=False,
+            )
+        return self._opened
+
+    def _object(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> JsonObject:
+        with self._reaching():
+            response = self._http().request(method, path, json=body)
+        _check(response)
+        return _decoded(response)
+
+    def _list(self, path: str, query: Mapping[str, Any], key: str) -> list[JsonObject]:
+        with self._reaching():
+            response = self._http().get(path, params=query)
+        _check(response)
+        return list(_decoded(response)[key])
+
+    @contextlib.contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.ConnectError as error:
+            raise Unreachable(_why_not(self._socket_path, error)) from error
+        except httpx.TimeoutException as error:
+            raise Unreachable(
+                f"the daemon at {self._socket_path} does not answer; look at its log"
+            ) from error
+        except httpx.TransportError as error:
+            raise Unreachable(
+                f"the daemon at {self._socket_path} went away while it answered ({error}); "
+                "start it again with `edge-lvr1 run`"
+            ) from error
+
+
+def _events(lines: Iterator[str]) -> Iterator[Event]:
+    """The wire form of server-sent events, as far as the daemon uses it."""
+    name, data = "", ""
+    for line in lines:
+        if line.startswith("event:"):
+            name = line.removeprefix("event:").strip()
+        elif line.startswith("data:"):
+            data += line.removeprefix("data:").strip()
+        elif not line and name:
+            yield Event(name, json.loads(data or "{}"))
+            name, data = "", ""
+
+
+def _decoded(response: httpx.Response) -> JsonObject:
+    try:
+        found = response.json()
+    except ValueError as error:
+        raise DaemonError(f"{response.url} answered something that is not JSON") from error
+    if not isinstance(found, dict):
+        raise DaemonError(f"{response.url} answered something else than an object")
+    return found
+
+
+def _check(response: httpx.Response) -> None:
+    if response.is_success:
+        return
+    response.read()
+    try:
+        sentence = str(response.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        sentence = f"the daemon answered {response.status_code} {response.reason_phrase}"
+    kinds: dict[int, type[EdgeLvr1Error]] = {
+        404: NotFoundError,
+        413: QuestionError,
+        422: QuestionError,
+    }
+    raise kinds.get(response.status_code, DaemonError)(sentence)
+
+
+def _why_not(path: Path, error: httpx.ConnectError) -> str:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    number = cause.errno if isinstance(cause, OSError) else None
+    if number in (errno.EACCES, errno.EPERM):
+        return f"the socket {path} may not be used by user {os.getuid()}; join group edge-lvr1"
+    if number == errno.ENOENT:
+        return f"there is no daemon: no socket at {path}; start one with `edge-lvr1 run`"
+    if number == errno.ECONNREFUSED:
+        return f"no daemon answers at {path}; start one with `edge-lvr1 run`"
+    return f"no daemon can be reached at {path} ({error}); check --socket"
