@@ -35,10 +35,12 @@ class _Section(BaseModel):
 class Ingest(_Section):
     """How files are found and taken in."""
 
-    settle_s: float = Field(5.0, ge=0, description="a file is taken when unchanged this long")
-    rescan_s: float = Field(30.0, gt=0, description="folders are scanned again this often")
-    max_recording_s: float = Field(7200.0, gt=0, description="longer files become several")
-    max_attempts: int = Field(3, ge=1, description="tries before a file is set aside")
+    settle_s: float = Field(
+        default=5.0, ge=0, description="a file is taken when unchanged this long"
+    )
+    rescan_s: float = Field(default=30.0, gt=0, description="folders are scanned again this often")
+    max_recording_s: float = Field(default=7200.0, gt=0, description="longer files become several")
+    max_attempts: int = Field(default=3, ge=1, description="tries before a file is set aside")
 
 
 class Tree(_Section):
@@ -47,9 +49,9 @@ class Tree(_Section):
     parents: Literal["fold", "frames"] = Field(
         "fold", description="high and medium captions: from their children, or by looking"
     )
-    words_low: int = Field(200, gt=0)
-    words_medium: int = Field(300, gt=0)
-    words_high: int = Field(300, gt=0)
+    words_low: int = Field(default=200, gt=0)
+    words_medium: int = Field(default=300, gt=0)
+    words_high: int = Field(default=300, gt=0)
 
 
 class Models(_Section):
@@ -62,10 +64,10 @@ class Models(_Section):
 class Questions(_Section):
     """Budgets of a question, and how much may be asked."""
 
-    max_rounds: int = Field(10, ge=1, le=1000)
-    max_seconds: float = Field(120.0, gt=0)
-    max_chars: int = Field(4000, ge=1, description="longest question that is taken")
-    max_queued: int = Field(100, ge=1, description="questions waiting before 'busy'")
+    max_rounds: int = Field(default=10, ge=1, le=1000)
+    max_seconds: float = Field(default=120.0, gt=0)
+    max_chars: int = Field(default=4000, ge=1, description="longest question that is taken")
+    max_queued: int = Field(default=100, ge=1, description="questions waiting before 'busy'")
 
 
 class Settings(BaseSettings):
@@ -78,9 +80,11 @@ class Settings(BaseSettings):
     data: Path = Field(default_factory=lambda: default_data_dir())
     socket: Path | None = None
     watch: tuple[Path, ...] = ()
-    listen: str | None = Field(None, description="loopback HOST:PORT for a browser")
+    listen: str | None = Field(default=None, description="loopback HOST:PORT for a browser")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    time_zone: str | None = Field(None, description="IANA zone of file-name times; None: local")
+    time_zone: str | None = Field(
+        default=None, description="IANA zone of file-name times; None: local"
+    )
     ingest: Ingest = Ingest()
     tree: Tree = Tree()
     models: Models = Models()

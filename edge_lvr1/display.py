@@ -19,6 +19,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from edge_lvr1.doctor import Finding
+
 VERDICT_STYLE = {"answered": "green", "not_found": "yellow", "gave_up": "yellow", "failed": "red"}
 _MOST_SHOWN = 1200  # characters of one caption or reply on a terminal
 
@@ -112,6 +114,107 @@ def caption_tree(tree: Mapping[str, Any]) -> RenderableType:
             for first, last in _runs(by_parent.get(_path(medium["node"]), ())):
                 medium_branch.add(_node_line(first, last))
     return root
+
+
+def jobs(listed: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Ingest jobs: state, file, what came of it."""
+    styles = {"done": "green", "failed": "red"}
+    rows = [
+        (
+            Text(str(job["state"]), style=styles.get(str(job["state"]), "")),
+            str(job["path"]),
+            str(job.get("reason") or _of_recordings(job.get("recordings") or ())),
+        )
+        for job in listed
+    ]
+    return table(("state", "file", "outcome"), rows)
+
+
+def recordings(listed: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Recordings: camera, wall-clock start and its source, length, how far the tree is."""
+    rows = [
+        (
+            str(entry["id"]),
+            str(entry["camera"]),
+            f"{wall_clock(entry['starts_at'])} ({entry['start_source']})",
+            clock(entry["duration_s"]),
+            _tree_state(entry),
+        )
+        for entry in listed
+    ]
+    return table(("id", "camera", "starts at (from)", "length", "tree"), rows)
+
+
+def hits(found: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Search hits, best first."""
+    rows = [
+        (
+            f"{hit['recording']} {hit['node']}",
+            str(hit["camera"]),
+            f"{clock(hit['start_s'])} to {clock(hit['end_s'])}",
+            plain(str(hit["caption"]), limit=300),
+        )
+        for hit in found
+    ]
+    return table(("recording, node", "camera", "span", "caption"), rows)
+
+
+def questions(listed: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Questions with their state or verdict."""
+    rows = []
+    for entry in listed:
+        verdict = str((entry.get("answer") or {}).get("verdict") or entry["state"])
+        style = VERDICT_STYLE.get(verdict, "")
+        asked = plain(str(entry["question"]), limit=200)
+        rows.append((str(entry["id"]), Text(verdict, style=style), asked))
+    return table(("id", "state", "question"), rows)
+
+
+def question(entry: Mapping[str, Any]) -> RenderableType:
+    """One question: its rounds, and its answer where there is one."""
+    lines: list[RenderableType] = [plain(f"? {entry['question']}", style="bold")]
+    lines += [step(taken) for taken in entry.get("steps") or ()]
+    found = entry.get("answer")
+    lines.append(answer(found) if found else plain(str(entry["state"])))
+    return Group(*lines)
+
+
+def findings(found: Sequence[Finding]) -> RenderableType:
+    """What doctor found, and the advice for what will not do."""
+    rows = [
+        (
+            Text("ok", style="green") if finding.ok else Text("no", style="red"),
+            finding.name,
+            finding.seen if finding.ok else f"{finding.seen}: {finding.advice}",
+        )
+        for finding in found
+    ]
+    return table(("", "check", "found"), rows)
+
+
+def status(found: Mapping[str, Any]) -> RenderableType:
+    """The daemon's state, a line a fact."""
+    rows = [(key.replace("_", " "), _fact(value)) for key, value in found.items()]
+    return table(("", ""), rows)
+
+
+def _fact(value: Any) -> str:  # noqa: ANN401 (any JSON value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key.replace('_', ' ')} {_fact(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_fact(inner) for inner in value) or "-"
+    return "-" if value is None else str(value)
+
+
+def _of_recordings(ids: Sequence[int]) -> str:
+    return ", ".join(f"recording {number}" for number in ids)
+
+
+def _tree_state(entry: Mapping[str, Any]) -> str:
+    if entry["complete"]:
+        return f"complete, {entry['captions']} captions"
+    state = "queryable" if entry["queryable"] else "being captioned"
+    return f"{state}, {entry['captions']} of {entry['nodes']} captions"
 
 
 def _runs(leaves: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], ...]]:

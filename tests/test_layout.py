@@ -28,8 +28,12 @@ LAYERS = [
     {"evaluate"},
     {"client"},
     {"daemon", "export"},
+    {"doctor"},
+    {"display"},
+    {"follow"},
     {"demo"},
     {"cli"},
+    {"__main__"},
 ]
 LAYER_OF = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
@@ -57,7 +61,9 @@ def imported(file: Path) -> set[str]:
 
 
 def test_package_list_names_every_folder_with_modules() -> None:
-    folders = {name.rpartition(".")[0] if f.name != "__init__.py" else name for name, f in modules()}
+    folders = {
+        name.rpartition(".")[0] if f.name != "__init__.py" else name for name, f in modules()
+    }
 
     assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == folders
 
