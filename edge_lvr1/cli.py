@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 
 from edge_lvr1 import config, display
+from edge_lvr1.domain import Verdict
 from edge_lvr1.errors import (
     EdgeLvr1Error,
     NotFoundError,
@@ -48,6 +49,7 @@ Socket = Annotated[
 ]
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 _TIMES += ["%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"]
+_TRACE = ("state", "steps")  # what `questions ID --json` has beyond the answer
 _SINCE, _UNTIL = "Only footage from this time on.", "Only footage before this time."
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 RecordingId = Annotated[int, typer.Argument(help="Number of the recording.", min=1)]
@@ -185,24 +187,25 @@ def ask(
     from edge_lvr1.follow import follow_question
 
     with _client(socket) as client:
-        queued = client.ask(
-            question,
-            options=option or (),
-            recording=recording,
-            cameras=camera or (),
-            since=_aware(since),
-            until=_aware(until),
-            max_rounds=rounds,
-            max_seconds=seconds,
+        asked = client.ask(
+            {
+                "question": question,
+                "options": option,
+                "recording": recording,
+                "cameras": camera,
+                "since": _aware(since),
+                "until": _aware(until),
+                "max_rounds": rounds,
+                "max_seconds": seconds,
+            }
         )
         shown = (err if as_json else out) if follow else None
-        found = follow_question(client, queued["id"], shown)
-    answer = found["answer"]
+        answer = follow_question(client, asked, shown)
     if as_json:
-        _print_json(answer)
+        _print_json({key: value for key, value in answer.items() if key not in _TRACE})
     else:
         out.print(display.answer(answer))
-    if answer["verdict"] == "failed":
+    if answer["verdict"] == Verdict.FAILED.value:
         raise typer.Exit(FAILED)
 
 

@@ -47,7 +47,7 @@ class Tree(_Section):
     """How caption trees are built."""
 
     parents: Literal["fold", "frames"] = Field(
-        "fold", description="high and medium captions: from their children, or by looking"
+        default="fold", description="high and medium captions: from their children, or by looking"
     )
     words_low: int = Field(default=200, gt=0)
     words_medium: int = Field(default=300, gt=0)

@@ -163,7 +163,7 @@ def questions(listed: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Questions with their state or verdict."""
     rows = []
     for entry in listed:
-        verdict = str((entry.get("answer") or {}).get("verdict") or entry["state"])
+        verdict = str(entry.get("verdict") or entry["state"])
         style = VERDICT_STYLE.get(verdict, "")
         asked = plain(str(entry["question"]), limit=200)
         rows.append((str(entry["id"]), Text(verdict, style=style), asked))
@@ -174,8 +174,7 @@ def question(entry: Mapping[str, Any]) -> RenderableType:
     """One question: its rounds, and its answer where there is one."""
     lines: list[RenderableType] = [plain(f"? {entry['question']}", style="bold")]
     lines += [step(taken) for taken in entry.get("steps") or ()]
-    found = entry.get("answer")
-    lines.append(answer(found) if found else plain(str(entry["state"])))
+    lines.append(answer(entry) if entry.get("verdict") else plain(str(entry["state"])))
     return Group(*lines)
 
 

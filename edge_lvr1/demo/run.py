@@ -65,8 +65,8 @@ def run_demo(
         answers = []
         for question in asked:
             console.print(display.plain(f"\n? {question}", style="bold"))
-            queued = client.ask(question)
-            answers.append(follow_question(client, queued["id"], console)["answer"])
+            asked_as = client.ask({"question": question})
+            answers.append(follow_question(client, asked_as, console))
             console.print(display.answer(answers[-1]))
     if keep:
         console.print(display.plain(f"\nkept in {keep}: footage, archive and daemon.log"))
