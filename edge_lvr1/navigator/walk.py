@@ -1,0 +1,113 @@
+"""One recording's part of a question: what was seen there, and what a call brings back.
+
+A walk keeps the conversation and the captions it has shown. It enforces what `Moves` cannot
+say (a node the plan does not have) and points out repeats. Budgets are the loop's.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from edge_lvr1 import prompts
+from edge_lvr1.domain import (
+    Action,
+    Caption,
+    FinalAnswer,
+    GetCaption,
+    Invalid,
+    Level,
+    NodeId,
+    Question,
+    VideoQa,
+)
+from edge_lvr1.errors import EdgeLvr1Error
+from edge_lvr1.models.base import Moves
+from edge_lvr1.navigator.conversation import (
+    Conversation,
+    caption_observation,
+    information_observation,
+    refusal_observation,
+)
+from edge_lvr1.navigator.view import TreeView
+
+log = logging.getLogger(__name__)
+
+
+class Walk:
+    """The state of a walk over one recording."""
+
+    def __init__(self, question: Question, view: TreeView) -> None:
+        self.question = question
+        self.view = view
+        self.conversation = Conversation(())
+        self.seen: dict[NodeId, Caption] = {}
+        self.opened: list[NodeId] = []
+        self.looks: set[tuple[NodeId, str]] = set()
+        self.thought = ""
+
+    def begin(self, *, last: bool) -> None:
+        """Show the question and the high captions. Raises what the view raises."""
+        highs = [self.view.caption(node.id) for node in self.view.plan.at(Level.HIGH)]
+        self.seen.update((caption.node, caption) for caption in highs)
+        self.conversation = Conversation.begin(
+            self.question, self.view.plan.duration_s, highs, last=last
+        )
+
+    def moves(self, *, last: bool) -> Moves:
+        """What the agent may do next."""
+        return Moves(
+            width=self.view.plan.width,
+            opened=frozenset(self.opened),
+            letters=self.question.letters,
+            must_answer=last,
+        )
+
+    def checked(self, action: Action) -> Action:
+        """The action, or Invalid where it names a node that this tree does not have."""
+        if isinstance(action, GetCaption) and self.view.plan.node(action.node) is None:
+            return Invalid(f"This video has no node {action.node}: open another.")
+        return action
+
+    def observe(self, action: Action, *, last: bool) -> tuple[str, bool]:
+        """What comes back from an action, and whether it was a repeat."""
+        if isinstance(action, GetCaption):
+            return self._open(action.node, last=last)
+        if isinstance(action, VideoQa):
+            return self._look(action, last=last)
+        if isinstance(action, Invalid):
+            return refusal_observation(action.reason, last=last), False
+        return "", False
+
+    def take(self, reply: str, thought: str, action: Action, observation: str) -> None:
+        """Put a round into the conversation."""
+        self.thought = thought or self.thought
+        self.conversation = self.conversation.replied(reply)
+        if not isinstance(action, FinalAnswer):
+            self.conversation = self.conversation.told(observation)
+
+    def _open(self, node: NodeId, *, last: bool) -> tuple[str, bool]:
+        if node in self.opened:
+            return information_observation(prompts.OPENED_BEFORE, last=last), True
+        try:
+            caption = self.view.caption(node)
+        except EdgeLvr1Error as error:
+            log.warning("recording %d: no caption of %s: %s", self.view.recording.id, node, error)
+            text = f"The caption of {node} cannot be had: {error}. Open another node, or answer."
+            return information_observation(text, last=last), False
+        self.opened.append(node)
+        self.seen[node] = caption
+        return caption_observation(caption, last=last), False
+
+    def _look(self, action: VideoQa, *, last: bool) -> tuple[str, bool]:
+        look = (action.node, " ".join(action.query.lower().split()))
+        if look in self.looks:
+            return information_observation(prompts.ASKED_BEFORE, last=last), True
+        self.looks.add(look)
+        try:
+            said = self.view.video_qa(action.node, action.query)
+        except EdgeLvr1Error as error:
+            log.warning(
+                "recording %d: no look at %s: %s", self.view.recording.id, action.node, error
+            )
+            said = f"The clip of {action.node} could not be looked at: {error}. Go on without."
+        return information_observation(said, last=last), False
