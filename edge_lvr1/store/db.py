@@ -1,0 +1,178 @@
+"""The one SQLite file: opening it, migrating it, a connection for each thread.
+
+What every other module of the store goes through. It knows no table's meaning; the tables
+themselves are in `schema`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from edge_lvr1.errors import StoreError
+from edge_lvr1.store.schema import migrations
+
+logger = logging.getLogger(__name__)
+
+
+class Archive:
+    """A database file and its connections, one for each thread that asks."""
+
+    def __init__(self, path: Path, busy_timeout_s: float = 30.0) -> None:
+        self.path = path
+        self._busy_timeout_s = busy_timeout_s
+        self._lock = threading.Lock()
+        self._connections: dict[threading.Thread, Database] = {}
+        self._migrated = False
+
+    @contextmanager
+    def open(self) -> Iterator[Archive]:
+        """Create or migrate the file, and close every connection at the end.
+
+        Raises StoreError where it cannot be opened, is no database of this program, or was
+        written by a newer one.
+        """
+        try:
+            self.connect()
+            yield self
+        finally:
+            self.close()
+
+    def connect(self) -> Database:
+        """This thread's connection, opened (and the file migrated) when first asked for."""
+        thread = threading.current_thread()
+        with self._lock:
+            database = self._connections.get(thread)
+            if database is None:
+                self._close_where_thread_ended()
+                database = self._connect()
+                self._connections[thread] = database
+            return database
+
+    def close(self) -> None:
+        """Close the connections of all threads; no thread may be using one."""
+        with self._lock:
+            for database in self._connections.values():
+                database.close()
+            self._connections.clear()
+            self._migrated = False
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """All rows of a query, as dicts."""
+        database = self.connect()
+        try:
+            return list(database.query(sql, tuple(parameters)))
+        except OverflowError:
+            return []  # a number past 64 bits, as a client may send, is in no row
+        except sqlite3.DatabaseError as error:
+            raise _explained(error, self.path) from error
+
+    def row(self, sql: str, parameters: Sequence[Any] = ()) -> dict[str, Any] | None:
+        """The first row of a query; None where there is none."""
+        return next(iter(self.rows(sql, parameters)), None)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Database]:
+        """A write transaction, begun immediately so that what is read in it stays true.
+
+        Commits at the end, rolls back on any exception. Not to be nested.
+        """
+        database = self.connect()
+        try:
+            database.conn.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+                database.conn.execute("COMMIT")
+            except BaseException:
+                database.rollback()
+                raise
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise _explained(error, self.path) from error
+
+    def _connect(self) -> Database:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # isolation_level=None: transactions begin only where this module says BEGIN.
+            # check_same_thread=False: `close` runs in one thread for all.
+            connection = sqlite3.connect(
+                self.path,
+                timeout=self._busy_timeout_s,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+        except OSError as error:
+            raise StoreError(
+                f"the folder of the database {self.path} cannot be used: {error.strerror}; "
+                "choose another with --data"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise _explained(error, self.path) from error
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            database = Database(connection, execute_plugins=False)
+            self._migrate(database)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, sqlite3.DatabaseError):
+                raise _explained(error, self.path) from error
+            raise
+        return database
+
+    def _migrate(self, database: Database) -> None:
+        if self._migrated:
+            return
+        applied = [migration.name for migration in migrations.applied(database)]
+        if not applied and database.table_names():
+            raise StoreError(
+                f"{self.path} is the database of another program; choose another --data folder"
+            )
+        known = [*applied, *(migration.name for migration in migrations.pending(database))]
+        unknown = [name for name in applied if name not in _known_migrations()]
+        if unknown:
+            raise StoreError(
+                f"{self.path} was written by a newer edge-lvr1 (it has the change "
+                f"{unknown[-1]!r}); install that version or choose another --data folder"
+            )
+        if len(known) > len(applied):
+            migrations.apply(database)
+            logger.info("database %s: %d changes applied", self.path, len(known) - len(applied))
+        self._migrated = True
+
+    def _close_where_thread_ended(self) -> None:
+        for thread in [t for t in self._connections if not t.is_alive()]:
+            with suppress(sqlite3.Error):
+                self._connections.pop(thread).close()
+
+
+def _known_migrations() -> set[str]:
+    memory = Database(memory=True, execute_plugins=False)
+    try:
+        return {migration.name for migration in migrations.pending(memory)}
+    finally:
+        memory.close()
+
+
+def _explained(error: sqlite3.DatabaseError, path: Path) -> StoreError:
+    text = str(error)
+    if "not a database" in text or "malformed" in text:
+        said = "is not a database or is damaged; move it away or choose another --data folder"
+    elif "unable to open" in text or "readonly" in text:
+        said = "cannot be opened for writing; check the rights of the file and its folder"
+    elif "disk is full" in text:
+        said = "cannot grow: the disk is full; free some space"
+    elif "locked" in text:
+        said = "is held by another program; stop it and try again"
+    else:
+        said = f"could not be used: {text}"
+    return StoreError(f"the database {path} {said}")

@@ -1,0 +1,243 @@
+"""The ingest queue: files to take in, each once for each content it had.
+
+A file is known by its path and told apart by size and mtime. It knows nothing of media.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from sqlite_utils import Database
+
+from edge_lvr1.store.db import Archive
+from edge_lvr1.store.leases import Leases
+from edge_lvr1.store.text import clean, path_in, path_out, to_json
+
+
+class JobState(str, Enum):
+    """Where an ingest job is."""
+
+    QUEUED = "queued"
+    LEASED = "leased"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A file to take in. `reason` says why it failed, or what else is to be known of it.
+
+    `attempts` counts those that began and ended in neither a release nor progress;
+    `lease` is the number that holds it for one worker.
+    """
+
+    id: int
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    state: JobState
+    attempts: int = 0
+    reason: str = ""
+    recordings: tuple[int, ...] = ()
+    offered_s: float = 0.0
+    finished_s: float | None = None
+    not_before_s: float = 0.0
+    owner: str | None = None
+    lease: int = 0
+
+
+_JOBS = Leases("jobs", "id", JobState.LEASED.value)
+
+
+class IngestQueue:
+    """Ingest jobs in the database; `clock` gives epoch seconds.
+
+    A job that failed for a passing reason waits `retry_after_s`, twice that after the next
+    failure, and so on, up to `max_attempts`.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        clock: Callable[[], float],
+        max_attempts: int = 3,
+        retry_after_s: float = 5.0,
+    ) -> None:
+        self._archive = archive
+        self._clock = clock
+        self._max_attempts = max_attempts
+        self._retry_after_s = retry_after_s
+
+    def offer(self, path: str, size: int, mtime_ns: int, again: bool = False) -> Job | None:
+        """Queue a file; None where it is known with that size and mtime, whatever its state.
+
+        A file that changed is queued anew, with new attempts (one that is being taken in
+        right now: when that ends). `again` also queues one that failed and did not change.
+        """
+        stored = path_in(path)
+        with self._archive.transaction() as db:
+            row = _JOBS.find(db, "path", stored)
+            if row is not None:
+                same = (row["size_bytes"], row["mtime_ns"]) == (size, mtime_ns)
+                if same and not (again and row["state"] == JobState.FAILED.value):
+                    return None
+            db.execute(
+                "INSERT INTO jobs(path, size_bytes, mtime_ns, offered_s) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT(path) DO UPDATE SET size_bytes = excluded.size_bytes, "
+                "mtime_ns = excluded.mtime_ns, offered_s = excluded.offered_s",
+                [stored, size, mtime_ns, self._clock()],
+            )
+            if row is not None and row["state"] != JobState.LEASED.value:
+                _requeue(db, row)
+            stands = _JOBS.find(db, "path", stored)
+        return _job(stands) if stands else None
+
+    def lease(self, owner: str, lease_s: float) -> Job | None:
+        """The next job, for one worker until `lease_s` from now; None where none waits.
+
+        A job whose attempts are spent without an end (it takes the program down with it)
+        is set aside as failed on the way.
+        """
+        with self._archive.transaction() as db:
+            while row := _JOBS.take(db, owner, self._clock(), lease_s):
+                if row["attempts"] <= self._max_attempts:
+                    return _job(row)
+                self._fail(db, row, f"the program ended {row['attempts'] - 1} times while at it")
+        return None
+
+    def renew(self, job: Job, lease_s: float, progressed: bool = False) -> bool:
+        """Hold a job for `lease_s` from now; False where the lease was lost.
+
+        `progressed`: something of it was committed since, so that earlier attempts no
+        longer count against it.
+        """
+        with self._archive.transaction() as db:
+            row = _JOBS.held(db, "id", job.id, job.lease)
+            if row is None:
+                return False
+            _JOBS.extend(db, row, self._clock() + lease_s)
+            if progressed:
+                db.execute("UPDATE jobs SET attempts = 1 WHERE id = ?", [job.id])
+            return True
+
+    def release(self, job: Job) -> bool:
+        """Give a job back, the attempt not counted; False where the lease was lost."""
+        with self._archive.transaction() as db:
+            row = _JOBS.held(db, "id", job.id, job.lease)
+            if row is None:
+                return False
+            if _changed(row, job):
+                _requeue(db, row)
+            else:
+                _JOBS.settle(db, row, JobState.QUEUED.value, attempts=row["attempts"] - 1)
+            return True
+
+    def release_all(self) -> int:
+        """Queue all leased jobs again: for a daemon that starts, when no worker can live."""
+        with self._archive.transaction() as db:
+            return _JOBS.settle_all(db, JobState.QUEUED.value)
+
+    def done(self, job: Job, recordings: Sequence[int], reason: str = "") -> bool:
+        """A job's recordings are complete; False where the lease was lost.
+
+        `reason`: what is to be known of it, as "same footage as PATH". A file that changed
+        meanwhile is queued again.
+        """
+        with self._archive.transaction() as db:
+            row = _JOBS.held(db, "id", job.id, job.lease)
+            if row is None:
+                return False
+            if _changed(row, job):
+                _requeue(db, row)
+                return True
+            _JOBS.settle(
+                db,
+                row,
+                JobState.DONE.value,
+                recordings=to_json(list(recordings)),
+                reason=clean(reason),
+                finished_s=self._clock(),
+            )
+            return True
+
+    def fail(self, job: Job, reason: str, retry: bool) -> bool:
+        """An attempt failed; with `retry`, and attempts left, it waits for the next.
+
+        False where the lease was lost. A file that changed meanwhile is queued again.
+        """
+        with self._archive.transaction() as db:
+            row = _JOBS.held(db, "id", job.id, job.lease)
+            if row is None:
+                return False
+            if _changed(row, job):
+                _requeue(db, row)
+            elif retry and row["attempts"] < self._max_attempts:
+                wait_s = self._retry_after_s * 2.0 ** (row["attempts"] - 1)
+                until_s = self._clock() + wait_s
+                told = clean(reason)
+                _JOBS.settle(db, row, JobState.QUEUED.value, reason=told, not_before_s=until_s)
+            else:
+                self._fail(db, row, reason)
+            return True
+
+    def jobs(self, state: JobState | None = None) -> list[Job]:
+        """All jobs, or those in a state, in the order they were first offered."""
+        where = "" if state is None else "WHERE state = ?"
+        values = [] if state is None else [state.value]
+        return [
+            _job(row)
+            for row in self._archive.rows(f"SELECT * FROM jobs {where} ORDER BY id", values)
+        ]
+
+    def job(self, job: int) -> Job | None:
+        """The job with that number; None where there is none."""
+        row = self._archive.row("SELECT * FROM jobs WHERE id = ?", [job])
+        return _job(row) if row else None
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state."""
+        rows = self._archive.rows("SELECT state, count(*) AS jobs FROM jobs GROUP BY state")
+        found = {row["state"]: row["jobs"] for row in rows}
+        return {state: found.get(state.value, 0) for state in JobState}
+
+    def _fail(self, db: Database, row: Mapping[str, Any], reason: str) -> None:
+        _JOBS.settle(db, row, JobState.FAILED.value, reason=clean(reason), finished_s=self._clock())
+
+
+def _requeue(db: Database, row: Mapping[str, Any]) -> None:
+    _JOBS.settle(
+        db,
+        row,
+        JobState.QUEUED.value,
+        attempts=0,
+        reason="",
+        recordings="[]",
+        not_before_s=0.0,
+        finished_s=None,
+    )
+
+
+def _changed(row: Mapping[str, Any], job: Job) -> bool:
+    return (row["size_bytes"], row["mtime_ns"]) != (job.size_bytes, job.mtime_ns)
+
+
+def _job(row: Mapping[str, Any]) -> Job:
+    return Job(
+        id=row["id"],
+        path=path_out(row["path"]),
+        size_bytes=row["size_bytes"],
+        mtime_ns=row["mtime_ns"],
+        state=JobState(row["state"]),
+        attempts=row["attempts"],
+        reason=row["reason"],
+        recordings=tuple(json.loads(row["recordings"])),
+        offered_s=row["offered_s"],
+        finished_s=row["finished_s"],
+        not_before_s=row["not_before_s"],
+        owner=row["owner"],
+        lease=row["lease"],
+    )

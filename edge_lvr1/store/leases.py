@@ -1,0 +1,95 @@
+"""Leases: how a row of a queue belongs to one worker for a while.
+
+A row is queued, then leased by an owner until a moment, then in a final state. Where its
+owner dies, the lease runs out (or the next daemon releases all) and it is queued again.
+The lease number fences: a worker whose lease was lost can no longer change the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlite_utils import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """A queue's table. Every method runs within a write transaction of the caller.
+
+    `order` is the column whose lowest value goes first; `state` is what the table calls a
+    row that is leased.
+    """
+
+    table: str
+    order: str
+    state: str
+
+    def take(
+        self, db: Database, owner: str, now_s: float, lease_s: float
+    ) -> Mapping[str, Any] | None:
+        """Lease the first row that is queued, or whose lease has run out; None where none is.
+
+        The row that comes back counts the attempt that begins.
+        """
+        found = next(
+            db.query(
+                f"SELECT {self.order} AS place FROM {self.table} "
+                "WHERE (state = 'queued' AND not_before_s <= :now) "
+                f"OR (state = '{self.state}' AND leased_until_s <= :now) "
+                f"ORDER BY {self.order} LIMIT 1",
+                {"now": now_s},
+            ),
+            None,
+        )
+        if found is None:
+            return None
+        db.execute(
+            f"UPDATE {self.table} SET state = ?, owner = ?, lease = lease + 1, "
+            f"attempts = attempts + 1, leased_until_s = ? WHERE {self.order} = ?",
+            [self.state, owner, now_s + lease_s, found["place"]],
+        )
+        return self.find(db, self.order, found["place"])
+
+    def find(self, db: Database, key: str, value: object) -> Mapping[str, Any] | None:
+        """The row whose column `key` has that value."""
+        rows = list(db.query(f"SELECT * FROM {self.table} WHERE {key} = ?", [value]))
+        return rows[0] if rows else None
+
+    def held(self, db: Database, key: str, value: object, lease: int) -> Mapping[str, Any] | None:
+        """The row with that value if that lease still holds it, else None."""
+        row = self.find(db, key, value)
+        return row if row and row["state"] == self.state and row["lease"] == lease else None
+
+    def extend(self, db: Database, row: Mapping[str, Any], until_s: float) -> None:
+        """Hold a row until another moment."""
+        db.execute(
+            f"UPDATE {self.table} SET leased_until_s = ? WHERE {self.order} = ?",
+            [until_s, row[self.order]],
+        )
+
+    def settle(
+        self,
+        db: Database,
+        row: Mapping[str, Any],
+        state: str,
+        **changes: Any,  # noqa: ANN401 (column values)
+    ) -> None:
+        """Put a row in another state, free of any owner, and set columns."""
+        told = "".join(f", {name} = ?" for name in changes)
+        db.execute(
+            f"UPDATE {self.table} SET state = ?, owner = NULL, leased_until_s = NULL{told} "
+            f"WHERE {self.order} = ?",
+            [state, *changes.values(), row[self.order]],
+        )
+
+    def settle_all(self, db: Database, state: str, where: str = "1") -> int:
+        """Put all leased rows (that fit a condition) in another state; how many."""
+        return int(
+            db.execute(
+                f"UPDATE {self.table} SET state = ?, owner = NULL, leased_until_s = NULL "
+                f"WHERE state = ? AND {where}",
+                [state, self.state],
+            ).rowcount
+        )

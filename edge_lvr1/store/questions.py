@@ -1,0 +1,246 @@
+"""The question queue: questions in the order asked, their steps, their answers."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from sqlite_utils import Database
+
+from edge_lvr1.domain import Answer, Question, Step, Verdict
+from edge_lvr1.errors import NotFoundError, QuestionError
+from edge_lvr1.store.db import Archive
+from edge_lvr1.store.leases import Leases
+from edge_lvr1.store.records import (
+    answer_in,
+    answer_out,
+    question_in,
+    question_out,
+    step_in,
+    step_out,
+)
+from edge_lvr1.store.text import clean, to_json
+
+_MOST_LISTED = 100_000
+
+
+class QuestionState(str, Enum):
+    """Where a question is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRecord:
+    """A question with what has come of it.
+
+    `cancelled`: a client asked to end it, though it may still be running. `lease` is the
+    number that holds it for one worker.
+    """
+
+    question: Question
+    state: QuestionState
+    answer: Answer | None = None
+    steps: tuple[Step, ...] = ()
+    cancelled: bool = False
+    attempts: int = 0
+    finished_s: float | None = None
+    lease: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.state in (QuestionState.DONE, QuestionState.CANCELLED)
+
+
+_QUESTIONS = Leases("questions", "number", QuestionState.RUNNING.value)
+
+
+class QuestionQueue:
+    """Questions in the database; `clock` gives epoch seconds."""
+
+    def __init__(self, archive: Archive, clock: Callable[[], float], max_attempts: int = 3) -> None:
+        self._archive = archive
+        self._clock = clock
+        self._max_attempts = max_attempts
+
+    def put(self, question: Question, max_queued: int | None = None) -> bool:
+        """Queue a question; False, and nothing stored, where `max_queued` wait already.
+
+        Raises QuestionError where another question has its id.
+        """
+        with self._archive.transaction() as db:
+            if max_queued is not None and _waiting(db) >= max_queued:
+                return False
+            try:
+                db.execute(
+                    "INSERT INTO questions(id, question) VALUES (?, ?)",
+                    [clean(question.id), to_json(question_out(question))],
+                )
+            except sqlite3.IntegrityError:
+                raise QuestionError(f"there is a question {question.id} already") from None
+        return True
+
+    def lease(self, owner: str, lease_s: float) -> QuestionRecord | None:
+        """The question that has waited longest, for one worker; None where none waits.
+
+        Steps of an attempt that died are deleted: a question is answered once, from its
+        start. One that keeps taking the program down is answered as failed on the way.
+        """
+        with self._archive.transaction() as db:
+            while row := _QUESTIONS.take(db, owner, self._clock(), lease_s):
+                _delete_steps(db, row)
+                if row["cancelled"]:
+                    self._finish(db, row, None)
+                elif row["attempts"] > self._max_attempts:
+                    ended = f"the program ended {self._max_attempts} times while answering it"
+                    self._finish(db, row, Answer(Verdict.FAILED, ended))
+                else:
+                    return _record(row)
+        return None
+
+    def renew(self, question: QuestionRecord, lease_s: float) -> bool:
+        """Hold a question for `lease_s` from now; False where the lease was lost."""
+        with self._archive.transaction() as db:
+            row = _QUESTIONS.held(db, "id", clean(question.question.id), question.lease)
+            if row is not None:
+                _QUESTIONS.extend(db, row, self._clock() + lease_s)
+            return row is not None
+
+    def release(self, question: QuestionRecord) -> bool:
+        """Give a question back, its steps deleted; False where the lease was lost."""
+        with self._archive.transaction() as db:
+            row = _QUESTIONS.held(db, "id", clean(question.question.id), question.lease)
+            if row is None:
+                return False
+            _delete_steps(db, row)
+            if row["cancelled"]:
+                self._finish(db, row, None)
+            else:
+                attempts = row["attempts"] - 1
+                _QUESTIONS.settle(db, row, QuestionState.QUEUED.value, attempts=attempts)
+            return True
+
+    def release_all(self) -> int:
+        """Queue all running questions again: for a daemon that starts."""
+        with self._archive.transaction() as db:
+            db.execute(
+                "DELETE FROM steps WHERE question IN "
+                "(SELECT number FROM questions WHERE state = 'running')"
+            )
+            _QUESTIONS.settle_all(db, QuestionState.CANCELLED.value, "cancelled = 1")
+            return _QUESTIONS.settle_all(db, QuestionState.QUEUED.value)
+
+    def add_step(self, question: str, step: Step) -> bool:
+        """Store the next step of a running question; False where it is not running."""
+        with self._archive.transaction() as db:
+            added = db.execute(
+                "INSERT INTO steps(question, ordinal, step) SELECT q.number, "
+                "(SELECT count(*) FROM steps s WHERE s.question = q.number), ? "
+                "FROM questions q WHERE q.id = ? AND q.state = 'running'",
+                [to_json(step_out(step)), clean(question)],
+            )
+            return bool(added.rowcount)
+
+    def finish(self, question: str, answer: Answer | None) -> bool:
+        """Store what a running question came to; False where it is not running.
+
+        One that was cancelled meanwhile ends cancelled, with what answer there is.
+        """
+        with self._archive.transaction() as db:
+            row = _QUESTIONS.find(db, "id", clean(question))
+            if row is None or row["state"] != QuestionState.RUNNING.value:
+                return False
+            self._finish(db, row, answer)
+            return True
+
+    def cancel(self, question: str) -> bool:
+        """End a question: at once if it waits, else its worker sees the flag.
+
+        False where it was finished already. Raises NotFoundError.
+        """
+        with self._archive.transaction() as db:
+            row = _QUESTIONS.find(db, "id", clean(question))
+            if row is None:
+                raise _no_question(question)
+            if row["state"] not in (QuestionState.QUEUED.value, QuestionState.RUNNING.value):
+                return False
+            db.execute("UPDATE questions SET cancelled = 1 WHERE number = ?", [row["number"]])
+            if row["state"] == QuestionState.QUEUED.value:
+                self._finish(db, {**row, "cancelled": 1}, None)
+            return True
+
+    def cancelled(self, question: str) -> bool:
+        """Whether a client asked to end it: what the loop asks between rounds."""
+        row = self._archive.row("SELECT cancelled FROM questions WHERE id = ?", [clean(question)])
+        return bool(row and row["cancelled"])
+
+    def get(self, question: str) -> QuestionRecord:
+        """A question with its state, answer and steps. Raises NotFoundError."""
+        row = self._archive.row("SELECT * FROM questions WHERE id = ?", [clean(question)])
+        if row is None:
+            raise _no_question(question)
+        return _record(row, self.steps(question))
+
+    def steps(self, question: str) -> tuple[Step, ...]:
+        """The steps of a question so far, in order; none for a question that is not there."""
+        rows = self._archive.rows(
+            "SELECT s.step FROM steps s JOIN questions q ON q.number = s.question "
+            "WHERE q.id = ? ORDER BY s.ordinal",
+            [clean(question)],
+        )
+        return tuple(step_in(json.loads(row["step"])) for row in rows)
+
+    def list(
+        self, state: QuestionState | None = None, limit: int = 100
+    ) -> tuple[QuestionRecord, ...]:
+        """The latest questions (in a state), newest first, without their steps."""
+        where = "" if state is None else "WHERE state = ?"
+        values = [] if state is None else [state.value]
+        rows = self._archive.rows(
+            f"SELECT * FROM questions {where} ORDER BY number DESC LIMIT ?",
+            [*values, max(0, min(limit, _MOST_LISTED))],
+        )
+        return tuple(_record(row) for row in rows)
+
+    def queued(self) -> int:
+        """How many questions wait."""
+        return _waiting(self._archive.connect())
+
+    def _finish(self, db: Database, row: Mapping[str, Any], answer: Answer | None) -> None:
+        state = QuestionState.CANCELLED if row["cancelled"] else QuestionState.DONE
+        told = None if answer is None else to_json(answer_out(answer))
+        _QUESTIONS.settle(db, row, state.value, answer=told, finished_s=self._clock())
+
+
+def _waiting(db: Database) -> int:
+    waiting = "SELECT count(*) FROM questions WHERE state = 'queued'"
+    return int(db.execute(waiting).fetchone()[0])
+
+
+def _delete_steps(db: Database, row: Mapping[str, Any]) -> None:
+    db.execute("DELETE FROM steps WHERE question = ?", [row["number"]])
+
+
+def _no_question(question: str) -> NotFoundError:
+    return NotFoundError(f"there is no question {question[:80]!r}; see: edge-lvr1 questions")
+
+
+def _record(row: Mapping[str, Any], steps: tuple[Step, ...] = ()) -> QuestionRecord:
+    return QuestionRecord(
+        question=question_in(json.loads(row["question"])),
+        state=QuestionState(row["state"]),
+        answer=None if row["answer"] is None else answer_in(json.loads(row["answer"])),
+        steps=steps,
+        cancelled=bool(row["cancelled"]),
+        attempts=row["attempts"],
+        finished_s=row["finished_s"],
+        lease=row["lease"],
+    )

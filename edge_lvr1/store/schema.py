@@ -1,0 +1,158 @@
+"""The tables, as named migrations; what was released once is never edited again.
+
+Node ids are three integers h, m, l with 0 where a level has none, so that their order is
+the order of time, wide before narrow. Wall-clock times stand twice: as written (ISO 8601
+with offset), and as epoch seconds to select by. JSON columns hold what is only ever read
+whole.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+migrations = Migrations("edge_lvr1")
+
+_RECORDINGS = """
+CREATE TABLE recordings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    content TEXT NOT NULL UNIQUE,
+    camera TEXT NOT NULL,
+    starts_at TEXT NOT NULL,
+    starts_epoch_s REAL NOT NULL,
+    ends_epoch_s REAL NOT NULL,
+    start_source TEXT NOT NULL,
+    duration_s REAL NOT NULL,
+    width INTEGER NOT NULL,
+    split TEXT NOT NULL,
+    captioner TEXT NOT NULL,
+    job INTEGER,
+    watched_by TEXT,
+    nodes INTEGER NOT NULL,
+    captioned INTEGER NOT NULL DEFAULT 0,
+    high_captioned INTEGER NOT NULL DEFAULT 0
+)"""
+_PARTS = """
+CREATE TABLE parts (
+    recording INTEGER NOT NULL REFERENCES recordings(id) ON DELETE CASCADE,
+    ordinal INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    offset_s REAL NOT NULL,
+    duration_s REAL NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (recording, ordinal)
+) WITHOUT ROWID"""
+_NODES = """
+CREATE TABLE nodes (
+    id INTEGER PRIMARY KEY,
+    recording INTEGER NOT NULL REFERENCES recordings(id) ON DELETE CASCADE,
+    h INTEGER NOT NULL,
+    m INTEGER NOT NULL,
+    l INTEGER NOT NULL,
+    start_s REAL NOT NULL,
+    end_s REAL NOT NULL,
+    UNIQUE (recording, h, m, l)
+)"""
+_CAPTIONS = """
+CREATE TABLE captions (
+    node INTEGER PRIMARY KEY REFERENCES nodes(id) ON DELETE CASCADE,
+    text TEXT NOT NULL,
+    written_by TEXT NOT NULL,
+    version TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    frames INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    details TEXT
+)"""
+_NOTES = """
+CREATE TABLE notes (
+    recording INTEGER PRIMARY KEY REFERENCES recordings(id) ON DELETE CASCADE,
+    written_by TEXT NOT NULL,
+    notes TEXT NOT NULL
+)"""
+_JOBS = """
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    path TEXT NOT NULL UNIQUE,
+    size_bytes INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    offered_s REAL NOT NULL,
+    finished_s REAL,
+    reason TEXT NOT NULL DEFAULT '',
+    recordings TEXT NOT NULL DEFAULT '[]',
+    state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued','leased','done','failed')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    not_before_s REAL NOT NULL DEFAULT 0,
+    owner TEXT,
+    lease INTEGER NOT NULL DEFAULT 0,
+    leased_until_s REAL
+)"""
+_QUESTIONS = """
+CREATE TABLE questions (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    question TEXT NOT NULL,
+    answer TEXT,
+    cancelled INTEGER NOT NULL DEFAULT 0,
+    finished_s REAL,
+    state TEXT NOT NULL DEFAULT 'queued'
+        CHECK (state IN ('queued','running','done','cancelled')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    not_before_s REAL NOT NULL DEFAULT 0,
+    owner TEXT,
+    lease INTEGER NOT NULL DEFAULT 0,
+    leased_until_s REAL
+)"""
+_STEPS = """
+CREATE TABLE steps (
+    question INTEGER NOT NULL REFERENCES questions(number) ON DELETE CASCADE,
+    ordinal INTEGER NOT NULL,
+    step TEXT NOT NULL,
+    PRIMARY KEY (question, ordinal)
+) WITHOUT ROWID"""
+_SEARCH = """
+CREATE VIRTUAL TABLE captions_fts
+USING fts5(text, content='captions', content_rowid='node', tokenize='porter unicode61')"""
+# External content keeps no second copy of the text; the triggers keep the index in the
+# same transaction as the caption, whoever writes it.
+_SEARCH_TRIGGERS = (
+    """
+CREATE TRIGGER captions_added AFTER INSERT ON captions BEGIN
+    INSERT INTO captions_fts(rowid, text) VALUES (new.node, new.text);
+END""",
+    """
+CREATE TRIGGER captions_removed AFTER DELETE ON captions BEGIN
+    INSERT INTO captions_fts(captions_fts, rowid, text) VALUES ('delete', old.node, old.text);
+END""",
+    """
+CREATE TRIGGER captions_changed AFTER UPDATE ON captions BEGIN
+    INSERT INTO captions_fts(captions_fts, rowid, text) VALUES ('delete', old.node, old.text);
+    INSERT INTO captions_fts(rowid, text) VALUES (new.node, new.text);
+END""",
+)
+_INDICES = (
+    "CREATE INDEX recordings_by_camera ON recordings(camera, starts_epoch_s)",
+    "CREATE INDEX recordings_by_start ON recordings(starts_epoch_s)",
+    "CREATE INDEX parts_by_content ON parts(sha256)",
+    "CREATE INDEX jobs_by_state ON jobs(state, id)",
+    "CREATE INDEX questions_by_state ON questions(state, number)",
+)
+
+
+@migrations()
+def m001_recordings_and_trees(db: Database) -> None:
+    """Recordings, their parts, their trees, and captions with their index."""
+    for sql in (_RECORDINGS, _PARTS, _NODES, _CAPTIONS, _NOTES, _SEARCH, *_SEARCH_TRIGGERS):
+        db.execute(sql)
+    for sql in _INDICES[:3]:
+        db.execute(sql)
+
+
+@migrations()
+def m002_queues(db: Database) -> None:
+    """The ingest queue, the question queue, and the steps of questions."""
+    for sql in (_JOBS, _QUESTIONS, _STEPS, *_INDICES[3:]):
+        db.execute(sql)
