@@ -1,144 +1,189 @@
 """Pictures of one open media file, in the order in which they are shown.
 
-Decodes with PyAV. A packet that does not decode is skipped, up to a named number in a row.
-Knows nothing of recordings: times are seconds after the file's first picture.
+A packet that does not decode is skipped, up to a named number in a row. Knows nothing of
+recordings: times are seconds after the file's first picture.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
-from pathlib import Path
+from typing import TypeAlias
 
-import av
-from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from edge_lvr1.errors import MediaError, NoVideoError
+from edge_lvr1.errors import MediaError
+from edge_lvr1.media.container import Video, check_size
 
 logger = logging.getLogger(__name__)
 
 MAX_BAD_PACKETS = 250  # in a row: ten seconds of a 25 fps camera
-FALLBACK_FPS = 25.0  # what FFmpeg assumes of a raw stream that states no rate
-FIRST_STEP_BACK_S = 2.0
+MEASURED_PACKETS = 1000  # looked at to learn how far keyframes are apart
+STEP_BACK_S = 2.0  # a seek that came out too late is tried again this much earlier
+ROTTEN_S = 30.0  # where a GOP does not decode at all, begin this much earlier
+SNAP_SEEK_S = 30.0  # keyframes further ahead than this are sought, nearer ones read up to
+SAME_TIME_S = 1e-4  # container clocks round: times this close are the same
 
-
-@dataclass(frozen=True, slots=True)
-class Video:
-    """An open container and its picture track. `first_pts_s` is the time of its start."""
-
-    path: Path
-    container: InputContainer
-    stream: VideoStream
-    first_pts_s: float
-    fps: float
-
-    @property
-    def timed(self) -> bool:
-        """Whether packets carry times. Raw H.264 does not: its frames can only be counted."""
-        return self.stream.start_time is not None
-
-
-@contextmanager
-def open_video(path: Path) -> Iterator[Video]:
-    """Open a file's first picture track, and close it whatever happens.
-
-    Raises MediaError where the file cannot be opened, NoVideoError where it has no pictures.
-    """
-    try:
-        container = av.open(str(path))
-    except (FFmpegError, OSError) as error:
-        raise MediaError(f"{path} cannot be read as video: {error}") from error
-    try:
-        if not container.streams.video:
-            raise NoVideoError(f"{path} holds no picture track")
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        first = float((stream.start_time or 0) * (stream.time_base or 0))
-        fps = float(stream.average_rate or stream.guessed_rate or FALLBACK_FPS)
-        yield Video(path, container, stream, first, fps)
-    finally:
-        container.close()
+Packets: TypeAlias = "Iterator[Packet[VideoStream]]"
 
 
 def pictures(video: Video, from_s: float = 0.0) -> Generator[tuple[float, VideoFrame], None, None]:
     """Frames with their times (seconds after the file's start), ascending.
 
-    The first is a frame at or before `from_s` wherever the file has one there. Raises
-    MediaError where too many packets in a row do not decode.
+    The first is a frame at or before `from_s` wherever the file has one there that decodes.
+    Raises MediaError where too many packets in a row do not decode.
     """
-    packets = _packets_from(video, from_s)
+    for start_s in (from_s, from_s - ROTTEN_S, 0.0):
+        run = _timed(video, _decoded(video, packets_from(video, start_s)))
+        first = next(run, None)
+        if start_s <= 0 or (first is not None and first[0] <= from_s + SAME_TIME_S):
+            break
+    if first is not None:
+        yield first
+        yield from run
+
+
+def key_pictures(video: Video, times_s: Iterable[float]) -> Iterator[tuple[float, VideoFrame]]:
+    """For each of the times (ascending) the last keyframe at or before it, with its own time.
+
+    Decodes keyframes only. Ends early where one cannot be found or does not decode.
+    """
+    keys: Packets = iter(())
+    key: Packet[VideoStream] | None = None
+    following: Packet[VideoStream] | None = None
+    shown: VideoFrame | None = None
+    for time_s in times_s:
+        far = following is not None and time_s - _at_s(video, following) > SNAP_SEEK_S
+        if key is None or far:
+            keys = filter(_is_key, packets_from(video, time_s))
+            following = next(keys, None)
+        while following is not None and _at_s(video, following) <= time_s + SAME_TIME_S:
+            key, following, shown = following, next(keys, None), None
+        if key is None:
+            return
+        shown = shown or _decoded_alone(video, key)
+        if shown is None:
+            return
+        yield _at_s(video, key), shown
+
+
+def packets_from(video: Video, from_s: float) -> Packets:
+    """Packets from the last keyframe at or before a time; from the start where none is."""
+    if not video.timed:
+        return demuxed(video)
+    back_s = 0.0
+    while back_s < from_s:
+        packets = _sought(video, from_s - back_s)
+        key = next(filter(_is_key, packets), None)
+        if key is not None and _at_s(video, key) <= from_s + SAME_TIME_S:
+            return _without_leading(key, packets)
+        back_s = max(STEP_BACK_S, back_s * 2)
+    return _sought(video, 0.0)
+
+
+def demuxed(video: Video) -> Packets:
+    """Packets from where the file stands; ends quietly where the file breaks off."""
+    try:
+        yield from video.container.demux(video.stream)
+    except FFmpegError as error:
+        logger.debug("%s: reading stopped: %s", video.path, error)
+
+
+def keyframe_interval_s(video: Video) -> float | None:
+    """Mean seconds between keyframes, from a bounded number of packets at the start.
+
+    With a single keyframe among them, the length that they cover; None without times.
+    """
+    if not video.timed:
+        return None
+    keys, last_s = [], 0.0
+    for count, packet in enumerate(_sought(video, 0.0)):
+        if packet.pts is not None:
+            last_s = max(last_s, _at_s(video, packet))
+            if packet.is_keyframe:
+                keys.append(_at_s(video, packet))
+        if count >= MEASURED_PACKETS:
+            break
+    if len(keys) < 2:
+        return last_s + 1 / video.fps
+    return (keys[-1] - keys[0]) / (len(keys) - 1)
+
+
+def _timed(
+    video: Video, frames: Iterable[VideoFrame]
+) -> Generator[tuple[float, VideoFrame], None, None]:
     last_s = float("-inf")
-    for counted, frame in enumerate(_decoded(video, packets)):
-        if frame.pts is None or frame.time_base is None:
-            time_s = counted / video.fps
-        else:
-            time_s = float(frame.pts * frame.time_base) - video.first_pts_s
-        if time_s > last_s:
+    for count, frame in enumerate(frames):
+        time_s = count / video.fps if frame.pts is None else video.time_s(frame.pts)
+        if time_s > last_s:  # a clock that was set back while recording is not followed
             last_s = time_s
             yield time_s, frame
 
 
-def _packets_from(video: Video, from_s: float) -> Iterator[Packet[VideoStream]]:
-    """Packets from the last keyframe at or before a time; from the start where none is."""
-    if not video.timed or from_s <= 0:
-        return _from_start(video)
-    back_s = 0.0
-    while back_s < from_s:
-        packets = _sought(video, from_s - back_s)
-        key = next((packet for packet in packets if packet.is_keyframe), None)
-        if key is not None and key.pts is not None and _time_s(video, key.pts) <= from_s:
-            return chain((key,), packets)
-        back_s = max(FIRST_STEP_BACK_S, back_s * 2)
-    return _from_start(video)
-
-
-def _from_start(video: Video) -> Iterator[Packet[VideoStream]]:
-    if video.timed:
-        return _sought(video, 0.0)
-    return _demuxed(video)
-
-
-def _sought(video: Video, time_s: float) -> Iterator[Packet[VideoStream]]:
-    stream = video.stream
-    assert stream.time_base is not None
-    offset = int((time_s + video.first_pts_s) / stream.time_base)
-    try:
-        video.container.seek(offset, stream=stream)
-    except FFmpegError as error:
-        logger.debug("%s: seek to %.1f s failed: %s", video.path, time_s, error)
-    return _demuxed(video)
-
-
-def _demuxed(video: Video) -> Iterator[Packet[VideoStream]]:
-    try:
-        yield from video.container.demux(video.stream)
-    except FFmpegError as error:  # the file ends or breaks off here
-        logger.debug("%s: reading stopped: %s", video.path, error)
-
-
-def _decoded(video: Video, packets: Iterator[Packet[VideoStream]]) -> Iterator[VideoFrame]:
+def _decoded(video: Video, packets: Packets) -> Iterator[VideoFrame]:
     bad = 0
+    drained = False
     for packet in packets:
+        drained = packet.size == 0
         try:
             frames = packet.decode()
         except FFmpegError as error:
             bad += 1
             if bad > MAX_BAD_PACKETS:
                 raise MediaError(
-                    f"{video.path} is damaged: {bad} packets in a row do not decode"
+                    f"{video.path} is damaged: {bad} packets in a row do not decode; copy it again"
                 ) from error
             continue
         bad = 0
-        yield from frames
+        for frame in frames:
+            check_size(video.path, frame.width, frame.height)
+            yield frame
+    if not drained:  # reading broke off: the decoder still holds the last frames
+        yield from _drained(video)
 
 
-def _time_s(video: Video, pts: int) -> float:
-    assert video.stream.time_base is not None
-    return float(pts * video.stream.time_base) - video.first_pts_s
+def _decoded_alone(video: Video, key: Packet[VideoStream]) -> VideoFrame | None:
+    video.stream.codec_context.flush_buffers()
+    try:
+        frames = key.decode()
+    except FFmpegError:
+        return None
+    frame = next(iter(frames or _drained(video)), None)
+    video.stream.codec_context.flush_buffers()
+    return frame
+
+
+def _drained(video: Video) -> list[VideoFrame]:
+    try:
+        return video.stream.decode(None)
+    except FFmpegError:
+        return []
+
+
+def _sought(video: Video, time_s: float) -> Packets:
+    try:
+        video.container.seek(video.stamp(time_s), stream=video.stream)
+    except FFmpegError as error:
+        logger.debug("%s: no way to %.1f s: %s", video.path, time_s, error)
+        if time_s > 0:
+            return iter(())
+    return demuxed(video)
+
+
+def _without_leading(key: Packet[VideoStream], packets: Packets) -> Packets:
+    """Leave out pictures shown before the keyframe: they rest on the GOP that was skipped."""
+    first_pts = key.pts or 0
+    rest = (packet for packet in packets if packet.pts is None or packet.pts >= first_pts)
+    return chain((key,), rest)
+
+
+def _is_key(packet: Packet[VideoStream]) -> bool:
+    return packet.is_keyframe and packet.pts is not None
+
+
+def _at_s(video: Video, packet: Packet[VideoStream]) -> float:
+    return video.time_s(packet.pts or 0)

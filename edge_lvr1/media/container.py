@@ -1,0 +1,186 @@
+"""Opening a media file, and saying in one sentence why it cannot be opened.
+
+What is dropped into a folder is not trusted: only formats that hold pictures or sound are
+opened (a playlist or a list of files could name other files and addresses), only through the
+`file` protocol, and pictures of absurd size are refused before they are decoded.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from edge_lvr1.errors import MediaError, NoVideoError
+
+MAX_SIDE_PX = 16384
+MAX_PIXELS = 100_000_000  # three times 8K UHD
+FALLBACK_FPS = 25.0  # what FFmpeg assumes of a raw stream that states no rate
+MAX_FPS = 1000.0  # a higher rate is a slip of the container
+SNIFF_BYTES = 4096
+MAX_BOXES = 64
+
+# Names of FFmpeg's demuxers. Left out on purpose: concat, hls, dash, image sequences, tty.
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,av1,obu,"
+    "ivf,flv,live_flv,asf,mxf,ogg,dhav,nut,gxf,vc1,wtv,rm,mjpeg,mp3,aac,flac,wav,ac3,amr,aiff"
+)
+OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """An open file and its picture track.
+
+    `first_pts_s` is the container's time of the track's start; all other times are counted
+    from there. `fps` is the average rate where the container knows it.
+    """
+
+    path: Path
+    container: InputContainer
+    stream: VideoStream
+    first_pts_s: float
+    fps: float
+
+    @property
+    def timed(self) -> bool:
+        """Whether packets carry times. Raw H.264 does not: its frames can only be counted."""
+        return self.stream.start_time is not None
+
+    def time_s(self, pts: int) -> float:
+        """Seconds after the track's start of one of its time stamps."""
+        return float(pts * (self.stream.time_base or 0)) - self.first_pts_s
+
+    def stamp(self, time_s: float) -> int:
+        """The track's time stamp of a moment in seconds after its start."""
+        assert self.stream.time_base is not None
+        return round((time_s + self.first_pts_s) / self.stream.time_base)
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[Video]:
+    """Open a file's picture track, and close it whatever happens.
+
+    Raises MediaError where the file cannot be opened or has pictures of absurd size, and
+    NoVideoError where it holds no moving picture.
+    """
+    _check_file(path)
+    try:
+        # "file:" keeps a name such as "concat:a|b" from being read as an address.
+        container = av.open(f"file:{path}", options=dict(OPTIONS), metadata_errors="replace")
+    except (FFmpegError, OSError, ValueError) as error:
+        raise MediaError(_why_closed(path, error)) from error
+    with container:
+        stream = _picture_track(path, container)
+        check_size(path, stream.codec_context.width, stream.codec_context.height)
+        stream.thread_type = "AUTO"
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        first_pts_s = float((stream.start_time or 0) * (stream.time_base or 0))
+        yield Video(path, container, stream, first_pts_s, _fps(stream))
+
+
+def check_size(path: Path, width_px: int, height_px: int) -> None:
+    """Raise MediaError for pictures that are too large to decode in safety."""
+    if max(width_px, height_px) > MAX_SIDE_PX or width_px * height_px > MAX_PIXELS:
+        raise MediaError(
+            f"{path} claims pictures of {width_px} x {height_px} pixels, more than is decoded "
+            f"here (at most {MAX_SIDE_PX} a side); convert it to a smaller size"
+        )
+
+
+def _check_file(path: Path) -> None:
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise MediaError(_why_closed(path, error)) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise MediaError(f"{path} is a folder, not a media file; name the files inside it")
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError(f"{path} is a device, pipe or socket, not a media file")
+    if status.st_size == 0:
+        raise MediaError(f"{path} is empty (0 bytes); copy it again once it has been written")
+    if not os.access(path, os.R_OK):
+        raise MediaError(_why_closed(path, PermissionError()))
+
+
+def _picture_track(path: Path, container: InputContainer) -> VideoStream:
+    tracks = container.streams.video
+    moving = [track for track in tracks if not track.disposition & Disposition.attached_pic]
+    if moving:
+        return moving[0]
+    if tracks:
+        raise NoVideoError(
+            f"{path} holds only sound and its cover picture, no video; give a file with pictures"
+        )
+    if container.streams.audio:
+        raise NoVideoError(f"{path} holds only sound, no video; give a file with pictures")
+    raise NoVideoError(f"{path} holds no video track; give a file with pictures")
+
+
+def _fps(stream: VideoStream) -> float:
+    for rate in (stream.average_rate, stream.guessed_rate):
+        if rate and 0 < rate <= MAX_FPS:
+            return float(rate)
+    return FALLBACK_FPS
+
+
+def _why_closed(path: Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"there is no file at {path}; check the name"
+    if isinstance(error, PermissionError):
+        return f"{path} may not be read by this user; change its permissions"
+    try:
+        with path.open("rb") as file:
+            head = file.read(SNIFF_BYTES)
+            cut_short = _lacks_moov(file, path.stat().st_size)
+    except (OSError, ValueError) as unreadable:
+        return f"{path} cannot be read: {unreadable}"
+    if cut_short:
+        return (
+            f"{path} is an mp4 without its index (moov): the recording was broken off before it "
+            "was finished; repair it or copy it again"
+        )
+    if _is_text(head):
+        return f"{path} is text, not a media file; give a video file"
+    return f"{path} is not a video file in a known format, or it is damaged; copy it again"
+
+
+def _is_text(head: bytes) -> bool:
+    printable = sum(byte >= 32 or byte in b"\t\r\n\f" for byte in head)
+    try:
+        head[:-4].decode("utf-8")  # the last character may be cut in two
+    except UnicodeDecodeError:
+        return False
+    return printable > 0.97 * len(head)
+
+
+def _lacks_moov(file: BinaryIO, size_bytes: int) -> bool:
+    """Whether a file is laid out in ISO 14496-12 boxes, none of them the index."""
+    at = 0
+    for number in range(MAX_BOXES):
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 8:
+            return number > 0
+        length, kind = struct.unpack(">I4s", head[:8])
+        if number == 0 and kind != b"ftyp":
+            return False
+        if kind == b"moov":
+            return bool(at + length > size_bytes)
+        if length == 1 and len(head) == 16:
+            (length,) = struct.unpack(">Q", head[8:])
+        if length < 8:  # nought: the box runs to the end of the file
+            return True
+        at += length
+    return False
