@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from datetime import datetime, timezone
 
-from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
 
 _SETTLE = "settle"
 _SLOWEST_LOOK_S = 1.0
@@ -35,11 +36,16 @@ class Schedule:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Begin; the first rescan is one interval away."""
+        """Begin with a first scan."""
         # APScheduler tells of every run at INFO, which is not the operator's story.
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
         self._scheduler.add_job(
-            self._rescan, "interval", seconds=self._rescan_s, coalesce=True, misfire_grace_time=None
+            self._rescan,
+            "interval",
+            seconds=self._rescan_s,
+            next_run_time=datetime.now(timezone.utc),
+            coalesce=True,
+            misfire_grace_time=None,
         )
         self._scheduler.start()
 

@@ -56,22 +56,36 @@ class Turnstile:
         finally:
             with self._changed:
                 self._asking -= 1
+                self._news += 1
                 self._changed.notify_all()
 
-    def pass_ingest(self, look_again_s: float = 0.5) -> None:
+    def pass_ingest(
+        self, look_again_s: float = 0.5, on_wait: Callable[[], None] = lambda: None
+    ) -> None:
         """Return as soon as no question is queued or being answered. Raises Stopped.
 
-        `look_again_s` bounds the wait for a change that nobody announced.
+        `look_again_s` bounds the wait for a change that nobody announced; `on_wait` is called
+        each time the wait goes on.
         """
-        with self._changed:
-            while not self._stopped and (self._asking or self._queued()):
-                self._changed.wait(look_again_s)
+        while True:
+            mark = self.mark()
             if self._stopped:
                 raise Stopped
+            if not self._asking and not self._queued():
+                return
+            self.wait(mark, look_again_s)
+            on_wait()
 
     def wait(self, mark: int, timeout_s: float) -> None:
         """Sleep until there is news since `mark`, but no longer than that. Raises Stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or self._news != mark, timeout_s)
+            if self._stopped:
+                raise Stopped
+
+    def rest(self, seconds: float) -> None:
+        """Sleep that long, news or not. Raises Stopped."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped, seconds)
             if self._stopped:
                 raise Stopped

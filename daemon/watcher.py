@@ -116,6 +116,7 @@ class Folders:
         self._saw = saw
         self._observer = Observer()
         self._complained: set[Path] = set()
+        self._stopping = False
 
     def start(self) -> None:
         """Listen to file system events. Raises SettingsError for a root that is not there."""
@@ -132,7 +133,8 @@ class Folders:
             log.warning("watch: no file system events (%s); folders are rescanned instead", error)
 
     def stop(self) -> None:
-        """Stop listening, started or not."""
+        """Stop listening and walking, started or not."""
+        self._stopping = True
         if self._observer.is_alive():
             self._observer.stop()
             self._observer.join(timeout=5.0)
@@ -167,6 +169,8 @@ class Folders:
                 log.warning("watch: cannot read %s: %s", place, error.strerror)
 
         for folder, folders, names in os.walk(top, onerror=complain):
+            if self._stopping:
+                return
             here = Path(folder)
             self._complained.discard(here)
             folders[:] = sorted(n for n in folders if not hidden(n) and not self._skipped(here / n))

@@ -68,30 +68,19 @@ class Client:
         """Version, queues, the job in hand, recordings, backends."""
         return self._object("GET", "/v1/status")
 
-    def ask(
-        self,
-        question: str,
-        options: Sequence[str] = (),
-        recording: int | None = None,
-        cameras: Sequence[str] = (),
-        since: datetime | None = None,
-        until: datetime | None = None,
-        max_rounds: int | None = None,
-        max_seconds: float | None = None,
-    ) -> JsonObject:
-        """Queue a question; returns at once with its `id` and `state`."""
-        given = {
-            "question": question,
-            "options": list(options),
-            "recording": recording,
-            "cameras": list(cameras),
-            "since": since.isoformat() if since else None,
-            "until": until.isoformat() if until else None,
-            "max_rounds": max_rounds,
-            "max_seconds": max_seconds,
+    def ask(self, request: Mapping[str, Any]) -> str:
+        """Queue a question and return its id at once.
+
+        `request` has `question`, and may have `options`, `recording`, `cameras`, `since`,
+        `until` (datetimes or ISO 8601 with offset), `max_rounds` and `max_seconds`; None and
+        empty ones count as not given.
+        """
+        body = {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in request.items()
+            if value is not None and value != () and value != []
         }
-        body = {name: value for name, value in given.items() if value not in (None, [])}
-        return self._object("POST", "/v1/questions", body=body)
+        return str(self._object("POST", "/v1/questions", body=body)["id"])
 
     def follow(self, question_id: str) -> Iterator[Event]:
         """What happens to a question, from its beginning, as it happens; ends with "done"."""
@@ -113,7 +102,7 @@ class Client:
         )
 
     def question(self, question_id: str) -> JsonObject:
-        """A question with its state, and its answer and steps as far as they exist."""
+        """A question with its `state`, its answer (`verdict` is None before) and its `steps`."""
         return self._object("GET", f"/v1/questions/{question_id}")
 
     def questions(self, limit: int = 50) -> list[JsonObject]:
@@ -201,8 +190,11 @@ class Client:
         return self._opened
 
     def _object(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> JsonObject:
+        # ASCII: a path that is not UTF-8 holds lone surrogates, which only escapes carry.
+        content = None if body is None else json.dumps(body)
+        headers = {} if body is None else {"content-type": "application/json"}
         with self._reaching():
-            response = self._http().request(method, path, json=body)
+            response = self._http().request(method, path, content=content, headers=headers)
         _check(response)
         return _decoded(response)
 

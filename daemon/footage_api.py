@@ -1,0 +1,191 @@
+"""The routes of footage: recordings, trees, clips, pictures, search."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
+from PIL import Image
+
+from edge_lvr1.daemon.asking import scope_of
+from edge_lvr1.daemon.context import Context
+from edge_lvr1.daemon.schemas import (
+    HitOut,
+    HitsOut,
+    NodeOut,
+    RecordingOut,
+    RecordingsOut,
+    TreeOut,
+)
+from edge_lvr1.domain import Recording, Span
+from edge_lvr1.errors import NotFoundError, QuestionError
+from edge_lvr1.media.clips import cut
+from edge_lvr1.media.frames import Footage
+from edge_lvr1.store.search import Hit, search
+from edge_lvr1.store.trees import Trees
+
+_THUMBNAIL_PX = 480
+_JPEG_QUALITY = 80
+_BLOCK_BYTES = 256 * 1024
+_LONGEST_SEARCH = 1000
+
+Seconds = Annotated[float, Query(ge=0, allow_inf_nan=False)]
+
+
+def footage_routes(context: Context) -> APIRouter:
+    """/v1/recordings and /v1/search."""
+    routes = APIRouter(prefix="/v1", tags=["footage"])
+    trees = context.trees
+
+    @routes.get("/recordings")
+    def recordings() -> RecordingsOut:
+        """All recordings, in order of their start."""
+        return RecordingsOut(recordings=[_recording(one, trees) for one in trees.recordings()])
+
+    @routes.get("/recordings/{recording}")
+    def recording(recording: int) -> RecordingOut:
+        """One recording."""
+        return _recording(trees.recording(recording), trees)
+
+    @routes.get("/recordings/{recording}/tree")
+    def tree(recording: int) -> TreeOut:
+        """A recording's caption tree."""
+        return _tree(trees.recording(recording), trees)
+
+    @routes.get("/recordings/{recording}/clip", response_class=StreamingResponse)
+    def clip(
+        recording: int, start_s: Seconds, end_s: Seconds, exact: bool = False
+    ) -> StreamingResponse:
+        """A span of a recording as MP4: cut at keyframes, or `exact` and encoded anew."""
+        found = trees.recording(recording)
+        span = _span(found, start_s, end_s)
+        name = f"recording-{recording}-{span.start_s:.1f}-{span.end_s:.1f}.mp4"
+        # Cut before the answer begins, so that a failure still has a status of its own.
+        folder = tempfile.TemporaryDirectory(prefix="edge-lvr1-clip-")
+        try:
+            out = Path(folder.name) / "clip.mp4"
+            cut(Footage(found.parts), span, out, exact)
+            headers = {
+                "content-disposition": f'inline; filename="{name}"',
+                "content-length": str(out.stat().st_size),
+            }
+        except BaseException:
+            folder.cleanup()
+            raise
+        return StreamingResponse(_blocks(out, folder), media_type="video/mp4", headers=headers)
+
+    @routes.get("/recordings/{recording}/thumbnail", response_class=Response)
+    def thumbnail(recording: int, time_s: Seconds) -> Response:
+        """The picture at a moment of a recording, as JPEG."""
+        found = trees.recording(recording)
+        if time_s >= found.duration_s:
+            raise QuestionError(_too_late("time_s", found))
+        return Response(_picture(found, time_s), media_type="image/jpeg")
+
+    @routes.get("/search")
+    def search_captions(
+        q: Annotated[str, Query(max_length=_LONGEST_SEARCH)],
+        recording: int | None = None,
+        camera: Annotated[list[str] | None, Query()] = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+    ) -> HitsOut:
+        """Captions that have some of the words, best first."""
+        if not q.strip():
+            raise QuestionError("there is nothing to search for; give words as q")
+        scope = scope_of(trees, recording, camera or (), since, until)
+        return HitsOut(hits=[_hit(hit) for hit in search(context.archive, q, scope, limit)])
+
+    return routes
+
+
+def _recording(recording: Recording, trees: Trees) -> RecordingOut:
+    progress = trees.progress(recording.id)
+    return RecordingOut(
+        id=recording.id,
+        camera=recording.camera,
+        starts_at=recording.starts_at,
+        ends_at=recording.wall_clock(recording.duration_s),
+        start_source=recording.start_source.value,
+        duration_s=recording.duration_s,
+        width=recording.width,
+        captioner=recording.captioner,
+        nodes=progress.total,
+        captions=progress.captioned,
+        queryable=progress.queryable,
+        complete=progress.complete,
+        files=[part.path for part in recording.parts],
+    )
+
+
+def _tree(recording: Recording, trees: Trees) -> TreeOut:
+    captions = {caption.node: caption for caption in trees.captions(recording.id)}
+    nodes = []
+    for node in trees.plan(recording.id).nodes:
+        caption = captions.get(node.id)
+        nodes.append(
+            NodeOut(
+                node=str(node.id),
+                level=node.level.value,
+                start_s=node.span.start_s,
+                end_s=node.span.end_s,
+                caption=caption.text if caption else None,
+                written_by=f"{caption.written_by} {caption.version}" if caption else None,
+            )
+        )
+    return TreeOut(
+        recording=recording.id,
+        duration_s=recording.duration_s,
+        width=recording.width,
+        captioner=recording.captioner,
+        nodes=nodes,
+    )
+
+
+def _hit(hit: Hit) -> HitOut:
+    return HitOut(
+        recording=hit.recording,
+        camera=hit.camera,
+        node=str(hit.node),
+        start_s=hit.span.start_s,
+        end_s=hit.span.end_s,
+        starts_at=hit.starts_at,
+        caption=hit.caption,
+        score=hit.score,
+    )
+
+
+def _span(recording: Recording, start_s: float, end_s: float) -> Span:
+    if start_s >= end_s:
+        raise QuestionError("start_s must be less than end_s")
+    if start_s >= recording.duration_s:
+        raise QuestionError(_too_late("start_s", recording))
+    return Span(start_s, min(end_s, recording.duration_s))
+
+
+def _too_late(name: str, recording: Recording) -> str:
+    return (
+        f"recording {recording.id} is {recording.duration_s:.1f} s long; "
+        f"{name} must be less than that"
+    )
+
+
+def _picture(recording: Recording, time_s: float) -> bytes:
+    frame = next(iter(Footage(recording.parts).at([time_s], _THUMBNAIL_PX)), None)
+    if frame is None:
+        raise NotFoundError(f"recording {recording.id} shows no picture at {time_s:.1f} s")
+    out = io.BytesIO()
+    Image.fromarray(frame.image).save(out, "JPEG", quality=_JPEG_QUALITY)
+    return out.getvalue()
+
+
+def _blocks(path: Path, folder: tempfile.TemporaryDirectory[str]) -> Iterator[bytes]:
+    with folder, path.open("rb") as file:
+        yield from iter(lambda: file.read(_BLOCK_BYTES), b"")

@@ -1,0 +1,52 @@
+"""Numbers for Prometheus, counted in the database when they are asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from edge_lvr1.daemon.context import Context
+from edge_lvr1.store.queues import QuestionState
+
+_COUNTED_QUESTIONS = 1_000_000
+
+
+class ArchiveMetrics(Collector):
+    """Queues, recordings, captions, and how questions ended."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The numbers as they are now."""
+        context = self._context
+        progress = [context.trees.progress(one.id) for one in context.trees.recordings()]
+        yield _one("edge_lvr1_recordings", "Recordings", len(progress))
+        yield _one(
+            "edge_lvr1_recordings_complete",
+            "Recordings whose every node has a caption",
+            sum(one.complete for one in progress),
+        )
+        yield _one("edge_lvr1_captions", "Captions", sum(one.captioned for one in progress))
+        yield _one("edge_lvr1_captions_wanted", "Nodes", sum(one.total for one in progress))
+        yield _one("edge_lvr1_files_settling", "Files not whole yet", context.offers.pending())
+        jobs = {state.value: count for state, count in context.jobs.counts().items()}
+        yield _many("edge_lvr1_ingest_jobs", "Ingest jobs", "state", jobs)
+        yield _one("edge_lvr1_questions_queued", "Questions waiting", context.questions.queued())
+        done = context.questions.list(QuestionState.DONE, limit=_COUNTED_QUESTIONS)
+        verdicts = Counter(one.answer.verdict.value for one in done if one.answer)
+        yield _many("edge_lvr1_questions_answered", "Questions ended", "verdict", verdicts)
+
+
+def _one(name: str, help_text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, help_text, value=value)
+
+
+def _many(name: str, help_text: str, label: str, values: dict[str, int]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, help_text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family

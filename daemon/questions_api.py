@@ -1,0 +1,151 @@
+"""The routes of questions: ask, look, follow, take back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from edge_lvr1.daemon.asking import question_of
+from edge_lvr1.daemon.context import Context
+from edge_lvr1.daemon.schemas import (
+    AcceptedOut,
+    AnswerOut,
+    QuestionIn,
+    QuestionOut,
+    QuestionsOut,
+    answer_fields,
+    step_out,
+)
+from edge_lvr1.domain import Step
+from edge_lvr1.store.queues import QuestionRecord, QuestionState
+
+KEEP_ALIVE_S = 15.0  # proxies and clients give up on a stream that says nothing for long
+_STATES = {QuestionState.RUNNING: "running"}
+
+
+def question_routes(context: Context) -> APIRouter:
+    """/v1/questions and what is below it."""
+    routes = APIRouter(prefix="/v1/questions", tags=["questions"])
+
+    @routes.post("", status_code=202)
+    def ask(asked: QuestionIn) -> AcceptedOut:
+        """Queue a question; it is answered in its turn."""
+        limits = context.settings.questions
+        question = question_of(asked, limits, context.trees, context.clock)
+        if not context.questions.put(question, limits.max_queued):
+            raise HTTPException(
+                429,
+                f"{limits.max_queued} questions wait already; ask again later",
+                {"retry-after": "10"},
+            )
+        context.turnstile.news()
+        return AcceptedOut(
+            id=question.id, state="queued", events=f"/v1/questions/{question.id}/events"
+        )
+
+    @routes.get("")
+    def questions(limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> QuestionsOut:
+        """The latest questions, newest first."""
+        return QuestionsOut(
+            questions=[_summary(record) for record in context.questions.list(limit=limit)]
+        )
+
+    @routes.get("/{question_id}")
+    def question(question_id: str) -> QuestionOut:
+        """A question, its answer and its steps so far."""
+        return _told(context.questions.get(question_id))
+
+    @routes.delete("/{question_id}")
+    def cancel(question_id: str) -> QuestionOut:
+        """Take a question back; one that is being answered ends after the round in hand."""
+        context.questions.cancel(question_id)
+        context.turnstile.news()
+        context.hub.tell(question_id)
+        return _told(context.questions.get(question_id))
+
+    @routes.get("/{question_id}/events", response_class=StreamingResponse)
+    async def events(question_id: str, request: Request) -> StreamingResponse:
+        """What happens to a question from its beginning, as server-sent events.
+
+        queued, started, step (each round) and done (the question as its own route tells it).
+        """
+        await run_in_threadpool(context.questions.get, question_id)  # 404 before the stream
+        return StreamingResponse(
+            follow(context, question_id),
+            media_type="text/event-stream",
+            headers={"cache-control": "no-store"},
+        )
+
+    return routes
+
+
+async def follow(context: Context, question_id: str) -> AsyncIterator[str]:
+    """The events of a question, read from the database each time that there is news."""
+    told = _Told()
+    with context.hub.listening(question_id) as news:
+        while not context.hub.closed:
+            news.clear()
+            record = await run_in_threadpool(context.questions.get, question_id)
+            for event in told.news(record):
+                yield event
+            if record.finished:
+                return
+            try:
+                await asyncio.wait_for(news.wait(), KEEP_ALIVE_S)
+            except asyncio.TimeoutError:
+                yield ": still there\n\n"
+
+
+class _Told:
+    """What a listener was told already."""
+
+    def __init__(self) -> None:
+        self._queued = self._started = False
+        self._steps: tuple[Step, ...] = ()
+
+    def news(self, record: QuestionRecord) -> list[str]:
+        """The events that this state of the question adds."""
+        events = []
+        if not self._queued:
+            events.append(_event("queued", {"id": record.question.id}))
+            self._queued = True
+        begun = record.state is QuestionState.RUNNING or bool(record.steps)
+        if not self._started and (begun or record.state is QuestionState.DONE):
+            events.append(_event("started", {"id": record.question.id}))
+            self._started = True
+        if record.steps[: len(self._steps)] == self._steps:
+            new = record.steps[len(self._steps) :]
+        else:
+            new = record.steps  # asked again from its start
+        events += [_event("step", step_out(step).model_dump(mode="json")) for step in new]
+        self._steps = record.steps
+        if record.finished:
+            events.append(_event("done", _told(record).model_dump(mode="json")))
+        return events
+
+
+def _event(name: str, data: dict[str, object]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, allow_nan=False)}\n\n"
+
+
+def _summary(record: QuestionRecord) -> AnswerOut:
+    question = record.question
+    return AnswerOut(
+        id=question.id,
+        question=question.text,
+        state=_STATES.get(record.state, record.state.value),
+        asked_at=question.asked_at,
+        options=list(question.options),
+        **answer_fields(record.answer),
+    )
+
+
+def _told(record: QuestionRecord) -> QuestionOut:
+    steps = [step_out(step) for step in record.steps]
+    return QuestionOut(**_summary(record).model_dump(), steps=steps)

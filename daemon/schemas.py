@@ -1,0 +1,328 @@
+"""The JSON of the socket: what may be asked, and how domain objects are told.
+
+Times are ISO 8601 with offset, media times are seconds, and no number is ever NaN or
+infinite. Strings are valid Unicode whatever a file was called.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+
+from edge_lvr1.domain import (
+    Action,
+    Answer,
+    Evidence,
+    FinalAnswer,
+    GetCaption,
+    Invalid,
+    Step,
+    VideoQa,
+)
+
+
+def shown_safely(text: str) -> str:
+    """Text that is valid Unicode: what is not (a file name's stray bytes) becomes escapes."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+Shown = Annotated[str, PlainSerializer(shown_safely)]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class QuestionIn(_In):
+    """A question, its options, which footage it is about, and its budget."""
+
+    question: str
+    options: list[str] = []
+    recording: int | None = None
+    cameras: list[str] = []
+    since: datetime | None = None
+    until: datetime | None = None
+    max_rounds: int | None = None
+    max_seconds: float | None = None
+
+
+class PathIn(_In):
+    """A file or folder on the daemon's machine, as an absolute path."""
+
+    path: str
+
+
+class EvidenceOut(_Out):
+    """A node that an answer rests on."""
+
+    recording: int
+    camera: Shown
+    node: str
+    start_s: float
+    end_s: float
+    starts_at: datetime
+    ends_at: datetime
+    caption: Shown
+
+
+class StepOut(_Out):
+    """A round: what the agent thought and did, and what came back."""
+
+    round: int
+    recording: int
+    thought: Shown
+    action: Shown
+    observation: Shown
+    reply: Shown
+    seconds: float
+    repeated: bool
+
+
+class AnswerOut(_Out):
+    """A question and what it came to; `verdict` is null until it is answered."""
+
+    id: str
+    question: Shown
+    state: str = Field(description="queued, running, done or cancelled")
+    asked_at: datetime
+    options: list[Shown]
+    verdict: str | None = None
+    text: Shown = ""
+    option: str | None = None
+    evidence: list[EvidenceOut] = []
+    rounds: int = 0
+    captions_opened: int = 0
+    invalid_steps: int = 0
+    seconds: float = 0.0
+    agent: str = ""
+    captioner: str = ""
+    searched: list[Shown] = []
+
+    @model_serializer(mode="wrap")
+    def _without_idle_option(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Only a question with options has an `option`."""
+        told: dict[str, Any] = serialize(self)
+        if not self.options:
+            del told["option"]
+        return told
+
+
+class QuestionOut(AnswerOut):
+    """A question with its steps."""
+
+    steps: list[StepOut] = []
+
+
+class QuestionsOut(_Out):
+    """Questions, newest first."""
+
+    questions: list[AnswerOut]
+
+
+class AcceptedOut(_Out):
+    """A question was queued."""
+
+    id: str
+    state: str
+    events: str = Field(description="where its progress can be followed")
+
+
+class RecordingOut(_Out):
+    """A recording, and how far its tree is."""
+
+    id: int
+    camera: Shown
+    starts_at: datetime
+    ends_at: datetime
+    start_source: str
+    duration_s: float
+    width: int
+    captioner: str
+    nodes: int
+    captions: int
+    queryable: bool
+    complete: bool
+    files: list[Shown]
+
+
+class RecordingsOut(_Out):
+    """Recordings, in order of their start."""
+
+    recordings: list[RecordingOut]
+
+
+class NodeOut(_Out):
+    """A node with its caption, null where it has none yet."""
+
+    node: str
+    level: str
+    start_s: float
+    end_s: float
+    caption: Shown | None
+    written_by: str | None
+
+
+class TreeOut(_Out):
+    """A recording's caption tree, in order of node ids."""
+
+    recording: int
+    duration_s: float
+    width: int
+    captioner: str
+    nodes: list[NodeOut]
+
+
+class HitOut(_Out):
+    """A caption that matches; a higher score is a better match."""
+
+    recording: int
+    camera: Shown
+    node: str
+    start_s: float
+    end_s: float
+    starts_at: datetime
+    caption: Shown
+    score: float
+
+
+class HitsOut(_Out):
+    """Captions that match, best first."""
+
+    hits: list[HitOut]
+
+
+class ProgressOut(_Out):
+    """How far the job in hand is: so many of so many of this stage's units."""
+
+    stage: str
+    done: float
+    total: float | None = Field(description="null where it is not known")
+
+
+class JobOut(_Out):
+    """A file that was taken in, is waiting, or failed with a reason."""
+
+    id: int
+    path: Shown
+    state: str = Field(description="queued, running, done or failed")
+    reason: Shown
+    attempts: int
+    size_bytes: int
+    recordings: list[int]
+    progress: ProgressOut | None = None
+
+
+class JobsOut(_Out):
+    """Ingest jobs, in order of their arrival."""
+
+    jobs: list[JobOut]
+
+
+class RefusedOut(_Out):
+    """A path that was not taken, and why."""
+
+    path: Shown
+    reason: Shown
+
+
+class OfferedOut(_Out):
+    """What became of an offered path."""
+
+    taken: list[JobOut]
+    refused: list[RefusedOut]
+
+
+class StatusOut(_Out):
+    """How the daemon is."""
+
+    version: str
+    pid: int
+    uptime_s: float
+    data: Shown
+    socket: Shown
+    listen: str | None
+    watched: list[Shown]
+    captioner: str
+    agent: str
+    recordings: int
+    queryable: int
+    complete: int
+    settling: int
+    jobs: dict[str, int]
+    questions: dict[str, int]
+    current: JobOut | None
+
+
+def evidence_out(evidence: Evidence) -> EvidenceOut:
+    """A piece of evidence as JSON."""
+    return EvidenceOut(
+        recording=evidence.recording,
+        camera=evidence.camera,
+        node=str(evidence.node),
+        start_s=evidence.span.start_s,
+        end_s=evidence.span.end_s,
+        starts_at=evidence.starts_at,
+        ends_at=evidence.ends_at,
+        caption=evidence.caption,
+    )
+
+
+def step_out(step: Step) -> StepOut:
+    """A step as JSON."""
+    return StepOut(
+        round=step.round,
+        recording=step.recording,
+        thought=step.thought,
+        action=action_text(step.action),
+        observation=step.observation,
+        reply=step.reply,
+        seconds=step.seconds,
+        repeated=step.repeated,
+    )
+
+
+def answer_fields(answer: Answer | None) -> dict[str, Any]:
+    """The part of a question's JSON that its answer gives."""
+    if answer is None:
+        return {}
+    return {
+        "verdict": answer.verdict.value,
+        "text": answer.text,
+        "option": answer.option,
+        "evidence": [evidence_out(entry) for entry in answer.evidence],
+        "rounds": answer.rounds,
+        "captions_opened": answer.captions_opened,
+        "invalid_steps": answer.invalid_steps,
+        "seconds": answer.seconds,
+        "agent": answer.agent,
+        "captioner": answer.captioner,
+        "searched": list(answer.searched),
+    }
+
+
+def action_text(action: Action) -> str:
+    """An action in one line."""
+    if isinstance(action, GetCaption):
+        return f"get_caption({action.node})"
+    if isinstance(action, VideoQa):
+        return f'video_qa({action.node}, "{action.query}")'
+    if isinstance(action, FinalAnswer):
+        return f"answer: {action.text}"
+    assert isinstance(action, Invalid)
+    return f"not a legal move: {action.reason}"

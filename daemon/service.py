@@ -1,0 +1,178 @@
+"""The daemon put together: what is started here is stopped in reverse, even half-started."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from edge_lvr1.config import Settings
+from edge_lvr1.daemon.answering import Answering
+from edge_lvr1.daemon.api import create_app
+from edge_lvr1.daemon.context import Context
+from edge_lvr1.daemon.ingesting import Ingesting
+from edge_lvr1.daemon.listen import check_path, sole_daemon, tcp_socket, unix_socket
+from edge_lvr1.daemon.offers import Offers
+from edge_lvr1.daemon.schedule import Schedule
+from edge_lvr1.daemon.server import Server
+from edge_lvr1.daemon.turnstile import Turnstile
+from edge_lvr1.daemon.watcher import Folders, Settling, check_root
+from edge_lvr1.daemon.workers import IngestWork, QuestionWork, Worker
+from edge_lvr1.daemon.zone import zone_of
+from edge_lvr1.errors import DaemonError
+from edge_lvr1.models.base import Agent, Captioner
+from edge_lvr1.models.load import load_agent, load_captioner
+from edge_lvr1.store.db import Archive
+from edge_lvr1.store.queues import IngestQueue, QuestionQueue
+from edge_lvr1.store.trees import Trees
+
+log = logging.getLogger(__name__)
+
+_WORKERS_STOP_WITHIN_S = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """How the models that the settings name are loaded."""
+
+    captioner: Callable[[Settings], Captioner] = load_captioner
+    agent: Callable[[Settings], Agent] = load_agent
+
+
+@contextmanager
+def running(
+    settings: Settings, stop: threading.Event, backends: Backends | None = None
+) -> Iterator[Context]:
+    """A daemon that works for as long as this is open.
+
+    `stop` is set where it cannot go on. Raises SettingsError, AlreadyRunning, StoreError,
+    ModelError or DaemonError where it cannot start; what was started by then is stopped.
+    """
+    settings = resolved(settings)
+    for root in settings.watch:
+        check_root(root)
+    check_path(settings.socket_path)
+    with ExitStack() as stack:
+        _hold(settings, stack)
+        archive = _open(settings, stack)
+        context, parts = _compose(settings, archive, backends or Backends())
+        sockets = [stack.enter_context(unix_socket(settings.socket_path))]
+        if settings.listen is not None:
+            sockets.append(stack.enter_context(tcp_socket(settings.listen)))
+        parts.start(stack)
+        server = Server(create_app(context), sockets, on_end=stop.set)
+        stack.callback(server.stop)
+        server.start()
+        # Wound down all at once, before the parts are waited for one by one.
+        stack.callback(context.hub.close)
+        stack.callback(context.turnstile.stop)
+        yield context
+
+
+def resolved(settings: Settings) -> Settings:
+    """The settings with absolute paths; watched folders without links, as events name them."""
+    return settings.model_copy(
+        update={
+            "data": settings.data.absolute(),
+            "socket": settings.socket_path.absolute(),
+            "watch": tuple(dict.fromkeys(root.resolve() for root in settings.watch)),
+        }
+    )
+
+
+class _Parts:
+    """The threads of the daemon: two workers, the folder watch, the clock."""
+
+    def __init__(
+        self, workers: list[Worker], folders: Folders, schedule: Schedule, turnstile: Turnstile
+    ) -> None:
+        self._workers = workers
+        self._folders = folders
+        self._schedule = schedule
+        self._turnstile = turnstile
+
+    def start(self, stack: ExitStack) -> None:
+        """Start all; the stack stops them in reverse."""
+        stack.callback(self._stop_workers)
+        for worker in self._workers:
+            worker.start()
+        stack.callback(self._schedule.stop)
+        self._schedule.start()
+        stack.callback(self._folders.stop)
+        self._folders.start()
+
+    def _stop_workers(self) -> None:
+        self._turnstile.stop()
+        until = time.monotonic() + _WORKERS_STOP_WITHIN_S
+        for worker in self._workers:
+            if not worker.join(max(0.0, until - time.monotonic())):
+                log.warning("the %s worker is stuck; its work runs again later", worker.name)
+
+
+def _hold(settings: Settings, stack: ExitStack) -> None:
+    """Make the data folder, and keep other daemons from it and from the socket."""
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DaemonError(
+            f"the data folder {settings.data} cannot be made: {error.strerror}; "
+            "choose another with --data"
+        ) from error
+    path = settings.socket_path
+    stack.enter_context(sole_daemon(settings.data / "daemon.lock", f"the archive {settings.data}"))
+    stack.enter_context(sole_daemon(path.with_name(f"{path.name}.lock"), f"the socket {path}"))
+
+
+def _open(settings: Settings, stack: ExitStack) -> Archive:
+    archive = Archive(settings.database_path)
+    archive.connect()
+    stack.callback(archive.close)
+    return archive
+
+
+def _compose(settings: Settings, archive: Archive, backends: Backends) -> tuple[Context, _Parts]:
+    trees = Trees(archive)
+    jobs = IngestQueue(archive, time.time, settings.ingest.max_attempts)
+    questions = QuestionQueue(archive, time.time)
+    if again := jobs.release_all() + questions.release_all():
+        log.info("%d pieces of work go on that were in hand when the last daemon ended", again)
+    turnstile = Turnstile(questions.queued)
+    settling = Settling(settings.ingest.settle_s, time.monotonic)
+    offers = Offers(settling, jobs, turnstile.news)
+    folders = Folders(settings.watch, [settings.data], offers.saw)
+    schedule = Schedule(
+        folders.scan, offers.settle, settings.ingest.rescan_s, settings.ingest.settle_s
+    )
+    offers.on_waiting(schedule.wake)
+    # One captioner for each thread: none of them is promised to be safe to share.
+    answering_captioner, agent = backends.captioner(settings), backends.agent(settings)
+    context = Context(
+        settings=settings,
+        archive=archive,
+        trees=trees,
+        jobs=jobs,
+        questions=questions,
+        offers=offers,
+        turnstile=turnstile,
+        captioner=answering_captioner.name,
+        agent=agent.name,
+    )
+    ingesting = Ingesting(
+        trees=trees,
+        captioner=backends.captioner(settings),
+        settings=settings,
+        zone=zone_of(settings.time_zone),
+        roots=settings.watch,
+        monotonic=time.monotonic,
+    )
+    answering = Answering(
+        archive, trees, jobs, answering_captioner, agent, settings.tree, time.monotonic
+    )
+    workers = [
+        Worker("ingest", context, IngestWork(context, ingesting)),
+        Worker("questions", context, QuestionWork(context, answering)),
+    ]
+    return context, _Parts(workers, folders, schedule, turnstile)
