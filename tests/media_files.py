@@ -19,7 +19,7 @@ import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.container import OutputContainer
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from numpy.typing import NDArray
 
 BITS = 10
@@ -65,6 +65,7 @@ def video(
     metadata: dict[str, str] | None = None,
     audio_s: float = 0.0,
     first_number: int = 0,
+    key_at: Sequence[int] = (),
 ) -> Path:
     """A video with a numbered frame at each time. Ordinary H.264 in what the suffix says."""
     with av.open(str(path), "w", format=container, options=muxing or {}) as out:
@@ -86,6 +87,8 @@ def video(
             frame = VideoFrame.from_ndarray(draw(number, *size_px)).reformat(format=pix_fmt)
             frame.pts = round(time_s / CLOCK)
             frame.time_base = CLOCK
+            if number in key_at:
+                frame.pict_type = PictureType.I
             out.mux(track.encode(frame))
         out.mux(track.encode(None))
     return path
@@ -111,14 +114,18 @@ def with_subtitles(path: Path, folder: Path) -> Path:
     return path
 
 
-def transport_stream(path: Path, frames: int = 100, start_s: float = 27.0) -> Path:
+def transport_stream(
+    path: Path, frames: int = 100, start_s: float = 27.0, first_number: int = 0
+) -> Path:
     """MPEG-TS whose clock begins somewhere else than nought."""
-    return video(path, steady(frames, start_s=start_s), container="mpegts")
+    return video(
+        path, steady(frames, start_s=start_s), container="mpegts", first_number=first_number
+    )
 
 
-def raw_h264(path: Path, frames: int = 100) -> Path:
+def raw_h264(path: Path, frames: int = 100, first_number: int = 0) -> Path:
     """A bare H.264 stream: no times, no duration."""
-    return video(path, steady(frames), container="h264")
+    return video(path, steady(frames), container="h264", first_number=first_number)
 
 
 def uneven(path: Path, frames: int = 100, seed: int = 4) -> tuple[Path, list[float]]:
@@ -199,6 +206,16 @@ def bit_rot(path: Path, spots: int = 3, frames: int = 200, seed: int = 3) -> Pat
     dice = random.Random(seed)
     for _ in range(spots):
         data[dice.randrange(begin, len(data))] ^= 0xFF
+    path.write_bytes(data)
+    return path
+
+
+def rot_all(path: Path) -> Path:
+    """Turn every picture of a file into noise, and leave its index as it is."""
+    data = bytearray(path.read_bytes())
+    begin = data.index(b"mdat") + 4
+    end = begin + struct.unpack_from(">I", data, begin - 8)[0] - 8
+    data[begin:end] = random.Random(1).randbytes(end - begin)
     path.write_bytes(data)
     return path
 

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 MAX_BAD_PACKETS = 250  # in a row: ten seconds of a 25 fps camera
 MEASURED_PACKETS = 1000  # looked at to learn how far keyframes are apart
 STEP_BACK_S = 2.0  # a seek that came out too late is tried again this much earlier
+BEFORE_START_S = 10.0
 ROTTEN_S = 30.0  # where a GOP does not decode at all, begin this much earlier
 SNAP_SEEK_S = 30.0  # keyframes further ahead than this are sought, nearer ones read up to
 SAME_TIME_S = 1e-4  # container clocks round: times this close are the same
@@ -78,11 +79,11 @@ def packets_from(video: Video, from_s: float) -> Packets:
     back_s = 0.0
     while back_s < from_s:
         packets = _sought(video, from_s - back_s)
-        key = next(filter(_is_key, packets), None)
-        if key is not None and _at_s(video, key) <= from_s + SAME_TIME_S:
+        key = next(filter(_is_key, packets or ()), None)
+        if packets is not None and key is not None and _at_s(video, key) <= from_s + SAME_TIME_S:
             return _without_leading(key, packets)
         back_s = max(STEP_BACK_S, back_s * 2)
-    return _sought(video, 0.0)
+    return _from_start(video)
 
 
 def demuxed(video: Video) -> Packets:
@@ -101,7 +102,7 @@ def keyframe_interval_s(video: Video) -> float | None:
     if not video.timed:
         return None
     keys, last_s = [], 0.0
-    for count, packet in enumerate(_sought(video, 0.0)):
+    for count, packet in enumerate(_from_start(video)):
         if packet.pts is not None:
             last_s = max(last_s, _at_s(video, packet))
             if packet.is_keyframe:
@@ -164,13 +165,19 @@ def _drained(video: Video) -> list[VideoFrame]:
         return []
 
 
-def _sought(video: Video, time_s: float) -> Packets:
+def _from_start(video: Video) -> Packets:
+    # A transport stream is sought by decoding times, which begin before the first picture is
+    # shown; an AVI refuses a time before its start.
+    return _sought(video, -BEFORE_START_S) or _sought(video, 0.0) or demuxed(video)
+
+
+def _sought(video: Video, time_s: float) -> Packets | None:
+    """Packets from about a time on; None where the file cannot go there."""
     try:
         video.container.seek(video.stamp(time_s), stream=video.stream)
     except FFmpegError as error:
         logger.debug("%s: no way to %.1f s: %s", video.path, time_s, error)
-        if time_s > 0:
-            return iter(())
+        return None
     return demuxed(video)
 
 

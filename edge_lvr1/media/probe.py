@@ -54,7 +54,7 @@ def probe(path: Path) -> Probe:
     Raises MediaError where it cannot be read or none of its pictures decodes, NoVideoError
     where it has no moving picture; the message says what is wrong and what to do.
     """
-    with open_video(path) as video:
+    with open_video(path, threads="SLICE") as video:
         first = _first_picture(video)
         keyframe_s = keyframe_interval_s(video)
         duration_s = _duration_s(video)
