@@ -48,6 +48,8 @@ OPENED_BEFORE = (
     "You have opened this caption before; its text stands above. Open another, or answer."
 )
 ASKED_BEFORE = "You have asked this of this clip before; what came back stands above."
+NO_LOOK = "could not be looked at"
+"""Stands in what an agent is told when the clip of a node could not be looked at."""
 
 _OWN_LETTER = re.compile(r"\s*\(?([A-J])[.):]\s+", re.ASCII)
 

@@ -109,5 +109,5 @@ class Walk:
             log.warning(
                 "recording %d: no look at %s: %s", self.view.recording.id, action.node, error
             )
-            said = f"The clip of {action.node} could not be looked at: {error}. Go on without."
+            said = f"The clip of {action.node} {prompts.NO_LOOK}: {error}. Go on without."
         return information_observation(said, last=last), False

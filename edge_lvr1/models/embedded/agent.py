@@ -1,0 +1,66 @@
+"""The embedded agent: retrieval over the tree, no language model, nothing to download.
+
+It reads the same conversation as a language model would and replies in the same tags, with
+its reasons in plain words. Question -> what is known -> decision are pure functions of the
+messages, so it keeps no state and any conversation can be continued. It understands
+questions about what the embedded captioner tells (presence, counts, times, colours,
+directions, light); of other captions it only matches words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edge_lvr1.domain import FinalAnswer, GetCaption, VideoQa
+from edge_lvr1.models.base import AgentSession, Message, Moves
+from edge_lvr1.models.embedded.agent_dialogue import read_dialogue
+from edge_lvr1.models.embedded.agent_evidence import tracked
+from edge_lvr1.models.embedded.agent_free import decide_free
+from edge_lvr1.models.embedded.agent_question import understand
+from edge_lvr1.models.embedded.agent_tracked import Move, decide_tracked
+
+
+class EmbeddedAgent:
+    """An agent that weighs words and counts, without a language model."""
+
+    name = "embedded"
+
+    def open(self) -> AgentSession:
+        """Begin a conversation; nothing is held for it."""
+        return _Session()
+
+
+class _Session:
+    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
+        """The next reply; takes milliseconds, so the deadline is never in question."""
+        return write_reply(decide(messages, moves))
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def decide(messages: Sequence[Message], moves: Moves) -> Move:
+    """The next move in a conversation."""
+    dialogue = read_dialogue(messages)
+    asked = understand(dialogue.question, dialogue.duration_s)
+    policy = decide_tracked if tracked(dialogue) else decide_free
+    return policy(dialogue, asked, moves)
+
+
+def write_reply(move: Move) -> str:
+    """A move in the protocol's tags. Words from captions and questions cannot become tags."""
+    thought = _no_tags(move.thought)
+    action = move.action
+    if isinstance(action, GetCaption):
+        act = f"<tool>get_caption({action.node})</tool>"
+    elif isinstance(action, VideoQa):
+        query = _no_tags(action.query).replace('"', "'")
+        act = f'<tool>video_qa({action.node}, "{query}")</tool>'
+    else:
+        text = action.text if isinstance(action, FinalAnswer) else action.reason
+        act = f"<answer>{_no_tags(text)}</answer>"
+    return f"<think>{thought}</think>\n{act}"
+
+
+def _no_tags(text: str) -> str:
+    return text.replace("<", "\u2039").replace(">", "\u203a")
