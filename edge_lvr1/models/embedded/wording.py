@@ -59,7 +59,8 @@ class Sighting:
     Times are seconds of the recording. `label` is the tracker's name for the subject, the
     same all over a recording. `before` and `after`: it was in view already when the span
     began, or still when it ended. `enters` and `leaves` name a side of the picture, None
-    where it was seen to appear or vanish inside it. (dx, dy) is its net movement in shares
+    where it was seen to appear or vanish inside it. `rests`: it came to lie there and was from
+    then on taken as part of the scene. (dx, dy) is its net movement in shares
     of the picture's width and height, y down. `still` is the longest time it stood still.
     """
 
@@ -72,6 +73,7 @@ class Sighting:
     after: bool = False
     enters: str | None = None
     leaves: str | None = None
+    rests: bool = False
     dx: float = 0.0
     dy: float = 0.0
     still: Span | None = None
@@ -272,6 +274,8 @@ def _write_sighting(s: Sighting) -> str:
         clauses.append(f"stands still from {s.still.start_s:.1f} to {s.still.end_s:.1f} s")
     if s.after:
         clauses.append("still there at the end")
+    elif s.rests:
+        clauses.append(f"is left there, and is part of the scene from {s.seen.end_s:.1f} s on")
     elif s.leaves:
         clauses.append(f"leaves at the {s.leaves} at {s.seen.end_s:.1f} s")
     else:
@@ -292,6 +296,7 @@ _SIGHTING = re.compile(
     rf"(?:, moves (?P<heading>{'|'.join(sorted(HEADINGS, key=len, reverse=True))}))?"
     rf"(?:, stands still from (?P<still_from>{_TIME}) to (?P<still_to>{_TIME}) s)?"
     rf", (?:(?P<after>still there at the end)|leaves at the (?P<leaves>{_SIDE}) at {_TIME} s"
+    rf"|(?P<rests>is left there), and is part of the scene from {_TIME} s on"
     rf"|goes out of sight at {_TIME} s)\."
 )
 
@@ -312,6 +317,7 @@ def _read_sighting(match: re.Match[str]) -> Sighting:
         after=match["after"] is not None,
         enters=match["enters"],
         leaves=match["leaves"],
+        rests=match["rests"] is not None,
         dx=dx,
         dy=dy,
         still=still,

@@ -1,0 +1,182 @@
+"""The captioner without weights: motion, shapes, colours and light, in plain sentences.
+
+It watches a recording once, front to back, and remembers every subject it followed; a
+node's caption is then what of those memories falls into the node's span. It says what it
+can know: "person-like figure", "no motion seen", never who somebody is or that nobody was
+there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from edge_lvr1.domain import Caption, Level, Node, Span
+from edge_lvr1.errors import ModelError
+from edge_lvr1.media.frames import Footage, Frame
+from edge_lvr1.models.base import Clip, Notes, Written
+from edge_lvr1.models.embedded import look
+from edge_lvr1.models.embedded import notes as memory
+from edge_lvr1.models.embedded.watch import Watcher
+from edge_lvr1.models.embedded.wording import Kind, SceneEvent, Sighting, write
+
+log = logging.getLogger(__name__)
+
+STEP_S = 0.2
+"""A walker moves about a fifth of his height in that time: near enough to be followed."""
+
+SIDE_PX = 320
+WINDOW_S = 100.0
+"""Seconds between notes, and of the stretch that is looked at twice to find the empty scene;
+its 500 frames of 320 x 180 are held at once (86 MB)."""
+
+_SHORT_STILL_S = 2.0
+
+
+class EmbeddedCaptioner:
+    """Captions from OpenCV alone. `words` are the longest captions of each level."""
+
+    name = "embedded"
+    version = "1"
+
+    def __init__(
+        self, words_low: int = 200, words_medium: int = 300, words_high: int = 300
+    ) -> None:
+        self.words = {Level.LOW: words_low, Level.MEDIUM: words_medium, Level.HIGH: words_high}
+
+    def watch(self, footage: Footage, notes: Notes | None) -> Iterator[Notes]:
+        """Look over a recording, a window at a time; yields notes after each window.
+
+        Every window starts from notes that have been through JSON's types, so that going on
+        from stored notes and never having stopped are the same thing. Raises MediaError.
+        """
+        known = notes
+        while known is None or not known["done"]:
+            known = self._window(footage, known)
+            yield known
+
+    def caption(self, clip: Clip) -> Written:
+        """Write a node's caption from the notes, or by looking where they do not reach."""
+        span = clip.node.span
+        known, frames = _known(clip)
+        return self._written(
+            clip.node, memory.pieces(known, span), memory.events(known, span), frames
+        )
+
+    def fold(self, node: Node, children: Sequence[Caption]) -> Written | None:
+        """Join the children's subjects into their parent's caption; None where they kept none."""
+        told = [child.details for child in sorted(children, key=lambda child: child.span)]
+        if not told or any(details is None or "pieces" not in details for details in told):
+            return None
+        kept = [details for details in told if details is not None]
+        events = [SceneEvent(float(t), str(what)) for d in kept for t, what in d["events"]]
+        return self._written(node, memory.join(d["pieces"] for d in kept), events, 0)
+
+    def video_qa(self, clip: Clip, query: str) -> str:
+        """Look at the clip again, closer and at a higher rate, with the query in mind."""
+        span = clip.node.span
+        known, _ = _known(clip)
+        pieces = memory.pieces(known, span)
+        told = write(
+            [sighting(piece) for piece in pieces],
+            memory.events(known, span),
+            max_words=self.words[clip.node.level],
+            tally=False,
+        )
+        return " ".join([told, *look.again(clip.footage, span, known, pieces, query)])
+
+    def _window(self, footage: Footage, known: Notes | None) -> dict[str, Any]:
+        start_s = 0.0 if known is None else float(known["until_s"])
+        end_s = min(start_s + WINDOW_S, footage.duration_s)
+        frames = footage.every(STEP_S, Span(start_s, max(start_s, end_s)), SIDE_PX)
+        if known is None:
+            watcher = _first_look(list(frames))
+        else:
+            watcher = memory.load(known)
+            for frame in frames:
+                watcher.step(frame)
+        done = end_s >= footage.duration_s
+        if done:
+            watcher.end(footage.duration_s)
+        log.info(
+            "watched to %.0f of %.0f s: %d subjects",
+            end_s,
+            footage.duration_s,
+            len(watcher.records),
+        )
+        return memory.dump(watcher, end_s, done=done)
+
+    def _written(
+        self,
+        node: Node,
+        pieces: Sequence[Mapping[str, Any]],
+        events: Sequence[SceneEvent],
+        frames: int,
+    ) -> Written:
+        text = write(
+            [sighting(piece) for piece in pieces],
+            events,
+            max_words=self.words[node.level],
+            tally=node.level is not Level.LOW,
+        )
+        details = {
+            "pieces": list(pieces),
+            "events": [[event.time_s, event.what] for event in events],
+        }
+        return Written(text, details=details, frames=frames)
+
+
+def sighting(piece: Mapping[str, Any]) -> Sighting:
+    """A piece of the notes as the wording takes it."""
+    seen = Span(piece["from_s"], piece["to_s"])
+    (x0, y0), (x1, y1) = piece["begin"], piece["end"]
+    longest = max(piece["still"], key=lambda s: s[1] - s[0], default=None)
+    still = None
+    if longest and longest[1] - longest[0] >= min(_SHORT_STILL_S, 0.7 * seen.duration_s):
+        still = Span(*longest)
+    return Sighting(
+        label=piece["label"],
+        kind=next(kind for kind in Kind if kind.letter == piece["label"][0]),
+        seen=seen,
+        colours=tuple(piece["colours"]),
+        size=piece["size"],
+        before=piece["before"],
+        after=piece["after"],
+        enters=piece["enters"],
+        leaves=piece["leaves"],
+        rests=piece["rests"],
+        dx=x1 - x0,
+        dy=y1 - y0,
+        still=still,
+    )
+
+
+def _known(clip: Clip) -> tuple[Notes, int]:
+    """Notes that cover the clip, and how many frames had to be looked at for them."""
+    if clip.notes is not None:
+        memory.check(clip.notes)
+        if memory.covers(clip.notes, clip.node.span):
+            return clip.notes, 0
+    frames = list(clip.footage.every(STEP_S, clip.node.span, SIDE_PX))
+    watcher = _first_look(frames)
+    watcher.end(clip.node.span.end_s)
+    return memory.dump(watcher, clip.node.span.end_s, done=True), len(frames)
+
+
+def _first_look(frames: Sequence[Frame]) -> Watcher:
+    """Watch the first window twice: the first time only to learn what the scene is like empty.
+
+    Who stands there in the first frame is in the first background; by the end of the window
+    the hole that he left has been healed.
+    """
+    if not frames:
+        raise ModelError("no frame of this span could be decoded; look at the file with a player")
+    learner = Watcher.of(frames[0].image)
+    for frame in frames:
+        learner.step(frame)
+    watcher = Watcher.of(frames[0].image)
+    watcher.background = learner.background
+    for frame in frames:
+        watcher.step(frame)
+    return watcher

@@ -1,0 +1,97 @@
+"""What happens to the picture as a whole: its light, a moved camera, another scene.
+
+A camera's exposure answers to a large bright or dark subject and comes back after it; that
+is no event. A change of light is told when it has lasted, at the moment it began.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lvr1.models.embedded.background import Image
+
+_NOTABLE = 0.12  # change of the log level; below it exposure control hunts
+_AWAY = 0.04
+_STEADY = 0.05
+_HOLD_S = 2.5
+_HOLD_BUSY_S = 60.0
+_AFTER_S = 3.0  # exposure takes its time to come back
+_BUSY = 0.02  # share of the picture that subjects cover
+_FOLLOW = 0.005  # a frame: dusk is followed, not told
+
+
+@dataclass(slots=True)
+class LightWatch:
+    """Tells a lasting change of the scene's light from exposure and flicker."""
+
+    base: float | None = None
+    left_s: float | None = None  # when the level left the base
+    last_busy_s: float = -math.inf
+    recent: list[list[float]] = field(default_factory=list)  # [time, level], the last 2 s
+
+    def see(self, time_s: float, level: float, covered: float) -> tuple[float, str] | None:
+        """Take the log light level of a frame; returns (time, event) when one is certain."""
+        self.recent = [entry for entry in self.recent if entry[0] > time_s - 2.0]
+        self.recent.append([time_s, level])
+        if covered > _BUSY:
+            self.last_busy_s = time_s
+        if self.base is None:
+            self.base = level
+            return None
+        away = level - self.base
+        if abs(away) < _AWAY:
+            self.base += _FOLLOW * away
+            self.left_s = None
+            return None
+        if self.left_s is None:
+            self.left_s = time_s
+        return self._settle(time_s, _HOLD_BUSY_S if self._busy(time_s) else _HOLD_S)
+
+    def end(self, time_s: float) -> tuple[float, str] | None:
+        """At the end of the recording: a change that there was no more time to confirm."""
+        if self.left_s is None or self._busy(time_s):
+            return None
+        return self._settle(time_s, 1.0)
+
+    def _busy(self, time_s: float) -> bool:
+        """Whether a subject is in view, or has been just now: exposure may answer to it."""
+        return self.last_busy_s > time_s - _AFTER_S
+
+    def _settle(self, time_s: float, hold_s: float) -> tuple[float, str] | None:
+        assert self.base is not None and self.left_s is not None
+        levels = [level for when, level in self.recent if when > time_s - min(hold_s, 1.5)]
+        steady = max(levels) - min(levels) < _STEADY
+        away = levels[-1] - self.base
+        if not steady or time_s - self.left_s < hold_s:
+            return None
+        event = (self.left_s, "dims" if away < 0 else "brightens")
+        self.base, self.left_s = levels[-1], None
+        return event if abs(away) >= _NOTABLE else None
+
+
+def light_level(lit: Image) -> float:
+    """Log brightness of the scene without its subjects."""
+    return math.log(float(lit[::4, ::4].mean()) + 4.0)
+
+
+def likeness(edges: NDArray[np.float32], lit_edges: NDArray[np.float32]) -> float:
+    """Correlation of two edge pictures: a change of light keeps it high, a cut does not."""
+    one = cv2.GaussianBlur(np.minimum(edges, 200), (5, 5), 0)[::2, ::2].ravel()
+    two = cv2.GaussianBlur(np.minimum(lit_edges, 200), (5, 5), 0)[::2, ::2].ravel()
+    one, two = one - one.mean(), two - two.mean()
+    scale = float(np.sqrt((one @ one) * (two @ two)))
+    return float(one @ two) / scale if scale > 0 else 0.0
+
+
+def displacement(
+    edges: NDArray[np.float32], lit_edges: NDArray[np.float32]
+) -> tuple[int, int, float]:
+    """How far the picture has moved, in whole pixels, and how sure that is (0 to 1)."""
+    window = cv2.createHanningWindow((edges.shape[1], edges.shape[0]), cv2.CV_32F)
+    (dx, dy), sure = cv2.phaseCorrelate(np.minimum(lit_edges, 200), np.minimum(edges, 200), window)
+    return round(dx), round(dy), float(sure)

@@ -1,0 +1,299 @@
+"""One pass over a recording: from frames to records of subjects and events.
+
+Each frame goes through the same stations: light fitted, foreground found, blobs measured,
+tracks followed, tracks looked at (person? colours?), the background taught. `Watcher` holds
+what passes from frame to frame; everything that passes from window to window is in `notes`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lvr1.media.frames import Frame
+from edge_lvr1.models.embedded import blobs, colours, records, scene
+from edge_lvr1.models.embedded.background import Background, Image, Light
+from edge_lvr1.models.embedded.blobs import Blob, Box, Scene
+from edge_lvr1.models.embedded.person import PersonLook, upright
+from edge_lvr1.models.embedded.scene import LightWatch
+from edge_lvr1.models.embedded.tracker import OUTLINE, Track, Tracker
+
+_GHOST_S = 1.0
+_STAIN_S = 3.0
+_LEFT_S = 12.0
+_FOREVER_S = 1800.0
+_MOST_LOOKS = 48
+_LOOK_EVERY_S = 0.35
+_MOST_SAMPLES = 40
+_SHAPE_PX = (32, 32)
+_ERODE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+_KEEP = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+
+
+@dataclass(slots=True)
+class Watcher:
+    """What is known so far; `step` takes it one frame further."""
+
+    background: Background
+    tracker: Tracker
+    light: LightWatch = field(default_factory=LightWatch)
+    records: list[dict[str, Any]] = field(default_factory=list)
+    events: list[list[Any]] = field(default_factory=list)
+    covered: float = 0.0
+    last: Image | None = None  # not kept between windows
+    look: PersonLook = field(default_factory=PersonLook.new)
+
+    @classmethod
+    def of(cls, image: Image) -> Watcher:
+        """A watcher that has seen one frame."""
+        height, width = image.shape[:2]
+        return cls(Background.of(image), Tracker(width, height))
+
+    def step(self, frame: Frame) -> None:
+        """Take in the next frame."""
+        image = frame.image
+        if image.shape != self.background.picture.shape:  # a part from another camera mode
+            self._cut(image, frame.time_s)
+            self.tracker.height, self.tracker.width = image.shape[:2]
+            self.last = None
+            return
+        light = self.background.fit(image, self._occupied(frame.time_s))
+        seen = _compare(self.background, image, light, self.last)
+        mask = self.background.differs(seen.difference)
+        self.last = image
+        if self._upset(seen, mask, light, frame.time_s):
+            return
+        found = blobs.find(mask, seen)
+        self.covered = sum(blob.area for blob in found) / mask.size
+        event = self.light.see(frame.time_s, scene.light_level(seen.lit), self.covered)
+        if event:
+            self.events.append([round(event[0], 2), event[1]])
+        for track in self.tracker.update(found, frame.time_s):
+            self._finish(track)
+        healed = self._settle_tracks(seen, light, frame.time_s)
+        for track in self.tracker.tracks:
+            if track.seen and track.last_s == frame.time_s:
+                self._look(track, seen, frame.time_s)
+        keep = _protected(found, mask.shape) & ~healed
+        self.background.learn(image, seen.lit, light, seen.difference, keep)
+
+    def end(self, time_s: float) -> None:
+        """At the end of the recording: what is in view still is told too."""
+        event = self.light.end(time_s)
+        if event:
+            self.events.append([round(event[0], 2), event[1]])
+        for track in self.tracker.tracks:
+            if track.last_s > time_s - 0.5:
+                track.last_s = time_s
+            self._finish(track)
+        self.tracker.tracks = []
+
+    def _finish(self, track: Track, *, rests: bool = False) -> None:
+        if track.alive_s < track.last_s - 1.0 and not track.shared:
+            track.last_s = max(track.first_s, track.alive_s)  # after that: light, or a hole
+            track.path = [p for p in track.path if p[0] <= track.last_s] or track.path[:1]
+        record = records.judge(track, self.tracker.width, self.tracker.height, rests=rests)
+        if record is not None:
+            self.records.append(record)
+
+    def _occupied(self, time_s: float) -> NDArray[np.bool_]:
+        occupied = np.zeros(self.background.flicker.shape, bool)
+        for track in self.tracker.tracks:
+            if track.confirmed:
+                box = track.predicted(time_s).grown(4)
+                occupied[_rows(box, occupied.shape), _columns(box, occupied.shape)] = True
+        return occupied
+
+    def _upset(self, seen: Scene, mask: NDArray[np.uint8], light: Light, time_s: float) -> bool:
+        """Whether the whole picture changed: a moved camera or a cut; the model is made new."""
+        share = float((mask > 0).mean())
+        if share < 0.12 or share < self.covered + 0.08:
+            return False
+        dx, dy, sure = scene.displacement(seen.edges, seen.lit_edges)
+        if max(abs(dx), abs(dy)) >= 1 and sure > 0.05:
+            moved = np.roll(seen.lit, (dy, dx), axis=(0, 1))
+            still_off = float((blobs.difference(seen.image, moved) > 24).mean())
+            if still_off < 0.5 * float((seen.difference > 24).mean()):
+                self._camera(dx, dy, seen, light, time_s)
+                return True
+        changed = float((seen.changed > 24).mean())
+        if share > 0.5 and changed > 0.4 and scene.likeness(seen.edges, seen.lit_edges) < 0.4:
+            self._cut(seen.image, time_s)
+            return True
+        return False
+
+    def _camera(self, dx: int, dy: int, seen: Scene, light: Light, time_s: float) -> None:
+        if not any(what == "camera" and time_s - when < 5.0 for when, what in self.events):
+            self.events.append([round(time_s, 2), "camera"])
+        self.background.shift(dx, dy, seen.image, light)
+        for track in self.tracker.tracks:
+            track.box = track.box.moved(dx, dy)
+            track.x, track.y, track.last_s = track.x + dx, track.y + dy, time_s
+
+    def _cut(self, image: Image, time_s: float) -> None:
+        self.events.append([round(time_s, 2), "cut"])
+        for track in self.tracker.tracks:
+            self._finish(track)
+        self.tracker.tracks = []
+        self.background = Background.of(image)
+        self.light = LightWatch()
+        self.covered = 0.0
+
+    def _settle_tracks(self, seen: Scene, light: Light, time_s: float) -> NDArray[np.bool_]:
+        """Heal the model where a still blob is no subject; returns where it was healed."""
+        healed = np.zeros(self.background.flicker.shape, bool)
+        kept = []
+        for track in self.tracker.tracks:
+            fate = _fate(track, time_s) if track.last_s == time_s and not track.shared else None
+            if fate is None:
+                kept.append(track)
+                continue
+            healed |= _footprint(track, healed.shape)
+            self._finish(track, rests=fate == "left")
+        self.tracker.tracks = kept
+        self.background.replace(seen.image, light, healed)
+        return healed
+
+    def _look(self, track: Track, seen: Scene, time_s: float) -> None:
+        """Vote, sample colours and measure the shape of a track in this frame."""
+        height, width = seen.image.shape[:2]
+        box = track.box
+        sides = [box.x0 <= 1, box.x1 >= width - 1, box.y0 <= 1, box.y1 >= height - 1]
+        track.touched = [
+            *(t for t in track.touched if t[0] <= track.first_s + 0.8 or t[0] > time_s - 1.0),
+            [time_s, *(float(side) for side in sides)],
+        ]
+        moving = time_s - track.static_since_s < 0.01 and not track.shared
+        if moving and track.edge > OUTLINE:
+            track.real_hits += 1
+            track.clear_hits += not any(sides)
+        _shape(track, sum(sides), time_s)
+        self._vote(track, seen.image, moving, sides, time_s)
+        if track.mask is not None and track.samples < _MOST_SAMPLES and track.hits % 2 == 0:
+            _sample(track, seen, whole=not any(sides))
+
+    def _vote(
+        self, track: Track, image: Image, moving: bool, sides: list[bool], time_s: float
+    ) -> None:
+        figure = track.figure
+        if figure is None or track.shared or not track.confirmed or not upright(figure):
+            return
+        if track.area < 60 or track.edge < OUTLINE or not _steady(track, figure, time_s):
+            return
+        if sides[2] and _came_from_above(track):
+            return
+        done = track.moving_looks if moving else track.looks - track.moving_looks
+        if done >= _MOST_LOOKS or time_s - track.voted_s < (_LOOK_EVERY_S if not moving else 0.0):
+            return
+        track.voted_s = time_s
+        agreed = self.look.score(image, figure) >= 0.6
+        track.looks += 1
+        track.votes += agreed
+        track.moving_looks += moving
+        track.moving_votes += moving and agreed
+
+
+def _steady(track: Track, figure: Box, time_s: float) -> bool:
+    """Whether the figure has kept its height: not when it just met or let go of something."""
+    track.tall = [entry for entry in track.tall if entry[0] > time_s - 0.7]
+    heights = [tall for _, tall in track.tall]
+    track.tall.append([time_s, figure.height])
+    return all(0.8 < tall / figure.height < 1.25 for tall in heights)
+
+
+def _came_from_above(track: Track) -> bool:
+    """Whether it came in over the top edge, and not over the bottom one.
+
+    Until such a shape has come away from the edge it may be an arm with something in hand:
+    people stand on the ground.
+    """
+    first = [entry for entry in track.touched if entry[0] <= track.first_s + 0.5]
+    return any(entry[3] for entry in first) and not any(entry[4] for entry in first)
+
+
+def _compare(background: Background, image: Image, light: Light, last: Image | None) -> Scene:
+    lit = background.under(light)
+    return Scene(
+        image=image,
+        lit=lit,
+        difference=blobs.difference(image, lit),
+        changed=blobs.difference(image, image if last is None else last),
+        edges=blobs.edges(image),
+        lit_edges=blobs.edges(lit),
+        gain=light.gain,
+    )
+
+
+def _fate(track: Track, time_s: float) -> str | None:
+    """What a blob that stands still is, when it is no subject: ghost, stain or left thing."""
+    still_s = time_s - track.static_since_s
+    if still_s >= _GHOST_S and track.edge < -0.15:
+        return "ghost"
+    if still_s >= _STAIN_S and track.edge < 0.15:
+        return "stain"
+    # A figure may stand for long; what nothing calls a figure or a vehicle is taken as placed.
+    figure = records.person_like(track) or track.votes >= 3
+    if still_s >= (_FOREVER_S if figure else _LEFT_S):
+        return "left"
+    return None
+
+
+def _protected(found: list[Blob], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    keep = np.zeros(shape[:2], np.uint8)
+    for blob in found:
+        rows, columns = _rows(blob.box, keep.shape), _columns(blob.box, keep.shape)
+        keep[rows, columns] |= blob.mask.astype(np.uint8)
+    return cv2.dilate(keep, _KEEP) > 0
+
+
+def _footprint(track: Track, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    where = np.zeros(shape[:2], np.uint8)
+    rows, columns = _rows(track.box, shape), _columns(track.box, shape)
+    where[rows, columns] = 1 if track.mask is None else track.mask.astype(np.uint8)
+    return cv2.dilate(where, _KEEP) > 0
+
+
+def _rows(box: Box, shape: tuple[int, ...]) -> slice:
+    return slice(max(0, int(box.y0)), max(0, min(shape[0], int(box.y1))))
+
+
+def _columns(box: Box, shape: tuple[int, ...]) -> slice:
+    return slice(max(0, int(box.x0)), max(0, min(shape[1], int(box.x1))))
+
+
+def _shape(track: Track, sides: int, time_s: float) -> None:
+    """Add how solid the outline is, and how like its last one."""
+    before, track.shape = track.shape, None
+    if track.mask is None or track.shared or sides > 1:
+        return
+    mask = track.mask.astype(np.uint8)
+    outline, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    hull = cv2.contourArea(cv2.convexHull(np.vstack(outline)))
+    track.solid_sum += min(1.0, float(mask.sum()) / max(hull, 1.0))
+    track.solid_count += 1
+    track.shape = cv2.resize(mask * 255, _SHAPE_PX, interpolation=cv2.INTER_AREA)
+    if before is not None and time_s == track.static_since_s:
+        both = np.minimum(before, track.shape).sum(dtype=np.int64)
+        either = np.maximum(before, track.shape).sum(dtype=np.int64)
+        track.rigid_sum += float(both / max(either, 1))
+        track.rigid_count += 1
+
+
+def _sample(track: Track, seen: Scene, *, whole: bool) -> None:
+    assert track.mask is not None
+    rows, columns = _rows(track.box, seen.image.shape), _columns(track.box, seen.image.shape)
+    inner = cv2.erode(track.mask.astype(np.uint8), _ERODE, borderValue=0) > 0
+    inner[int(0.93 * inner.shape[0]) :] = False  # the shadow at its feet
+    pixels = seen.image[rows, columns][inner]
+    if len(pixels) < 20:
+        return
+    shares = colours.count(pixels, seen.gain)
+    tally = track.whole if whole else track.partly
+    for name, share in zip(colours.NAMES, shares.tolist(), strict=True):
+        if share > 0.02:
+            tally[name] = tally.get(name, 0.0) + share
+    track.samples += whole
