@@ -8,6 +8,7 @@ EdgeLvr1Error
 +-- NotFoundError        a recording, node, question or file that is not there
 +-- QuestionError        a question that cannot be asked (empty, too long, bad options)
 +-- ModelError           a captioner or an agent could not do its work
+|   +-- BundleError      a bundle cannot be written, or is damaged, foreign or of another role
 +-- DaemonError          the daemon cannot start or go on
     +-- AlreadyRunning   another daemon holds the socket or the data folder
     +-- Unreachable      a client found no daemon at the socket
@@ -46,6 +47,10 @@ class QuestionError(EdgeLvr1Error):
 
 class ModelError(EdgeLvr1Error):
     """A captioner or an agent could not do its work."""
+
+
+class BundleError(ModelError):
+    """A bundle cannot be written, or is damaged, foreign or of another role."""
 
 
 class DaemonError(EdgeLvr1Error):

@@ -1,0 +1,1 @@
+"""Backends that run exported bundles on ONNX Runtime."""
