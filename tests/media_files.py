@@ -210,11 +210,12 @@ def bit_rot(path: Path, spots: int = 3, frames: int = 200, seed: int = 3) -> Pat
     return path
 
 
-def rot_all(path: Path) -> Path:
-    """Turn every picture of a file into noise, and leave its index as it is."""
+def rot_all(path: Path, after: float = 0.0) -> Path:
+    """Turn the pictures of an mp4, from so much of them on, into noise; leave its index."""
     data = bytearray(path.read_bytes())
     begin = data.index(b"mdat") + 4
     end = begin + struct.unpack_from(">I", data, begin - 8)[0] - 8
+    begin += int((end - begin) * after)
     data[begin:end] = random.Random(1).randbytes(end - begin)
     path.write_bytes(data)
     return path
