@@ -1,0 +1,87 @@
+"""An archive with one small recording, and the HTTP application over it without workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from edge_lvr1.config import Settings
+from edge_lvr1.daemon.api import create_app
+from edge_lvr1.daemon.context import Context
+from edge_lvr1.daemon.offers import Offers
+from edge_lvr1.daemon.turnstile import Turnstile
+from edge_lvr1.daemon.watcher import Settling
+from edge_lvr1.domain import Part, Recording, StartSource
+from edge_lvr1.media.frames import Footage
+from edge_lvr1.store.db import Archive
+from edge_lvr1.store.queues import IngestQueue, QuestionQueue
+from edge_lvr1.store.trees import Trees
+from edge_lvr1.tree.build import build_tree
+from edge_lvr1.tree.plan import plan_tree
+from tests.daemon.asgi import Http
+from tests.daemon.fakes import FakeCaptioner
+from tests.media_files import steady, video
+
+STARTS_AT = datetime(2026, 3, 14, 9, 30, tzinfo=timezone(timedelta(hours=1)))
+DURATION_S = 16.0
+
+
+@pytest.fixture(scope="session")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A 16 s video of numbered pictures; a tree of width 2."""
+    path = tmp_path_factory.mktemp("footage") / "yard.mp4"
+    return video(path, steady(80, fps=5.0), gop=10)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data=tmp_path / "data", socket=tmp_path / "s")
+
+
+@pytest.fixture
+def context(settings: Settings) -> Iterator[Context]:
+    """The parts of a daemon; nothing runs."""
+    archive = Archive(settings.database_path)
+    questions = QuestionQueue(archive, lambda: 1000.0)
+    jobs = IngestQueue(archive, lambda: 1000.0)
+    turnstile = Turnstile(questions.queued)
+    with archive.open():
+        yield Context(
+            settings=settings,
+            archive=archive,
+            trees=Trees(archive),
+            jobs=jobs,
+            questions=questions,
+            offers=Offers(Settling(1.0, lambda: 0.0), jobs, turnstile.news),
+            turnstile=turnstile,
+            captioner="fake",
+            agent="scripted",
+        )
+
+
+@pytest.fixture
+def http(context: Context) -> Http:
+    return Http(create_app(context))
+
+
+def store(context: Context, path: Path, camera: str = "yard", captioned: bool = True) -> Recording:
+    """A recording of a file, with a complete tree or none."""
+    now = path.stat()
+    part = Part(str(path), 0.0, DURATION_S, now.st_size, now.st_mtime_ns, f"{camera}-{path.name}")
+    trees = context.trees
+    plan = plan_tree(DURATION_S)
+    source = StartSource.FILE_NAME
+    recording = trees.add_recording(camera, STARTS_AT, source, [part], plan, "fake", 1)
+    if captioned:
+        tree = context.settings.tree
+        build_tree(recording, trees, FakeCaptioner(), Footage(recording.parts), tree)
+    return recording
+
+
+@pytest.fixture
+def recording(context: Context, footage: Path) -> Recording:
+    """A recording with a complete tree."""
+    return store(context, footage)
