@@ -6,6 +6,7 @@ Standard library only, and no effects: these objects never open, read or write a
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -122,11 +123,22 @@ class TreePlan:
 
     def children(self, node_id: NodeId) -> Iterator[Node]:
         """The nodes right below one, in order of time."""
-        return (node for node in self.nodes if node.id.parent == node_id)
+        depth = len(node_id.path)
+        for place in range(self._place(node_id), len(self.nodes)):
+            node = self.nodes[place]
+            if node.id.path[:depth] != node_id.path:
+                return
+            if len(node.id.path) == depth + 1:
+                yield node
 
     def node(self, node_id: NodeId) -> Node | None:
         """The node with that id; None where the tree has none."""
-        return next((node for node in self.nodes if node.id == node_id), None)
+        place = self._place(node_id)
+        found = self.nodes[place] if place < len(self.nodes) else None
+        return found if found is not None and found.id == node_id else None
+
+    def _place(self, node_id: NodeId) -> int:
+        return bisect_left(self.nodes, node_id, key=lambda node: node.id)
 
 
 class StartSource(str, Enum):

@@ -132,22 +132,33 @@ class Archive:
     def _migrate(self, database: Database) -> None:
         if self._migrated:
             return
+        # One transaction over all of it, so that of two programs that open a new file at the
+        # same moment one waits for the other.
+        database.conn.execute("BEGIN IMMEDIATE")
+        try:
+            self._check_is_ours(database)
+            pending = [migration.name for migration in migrations.pending(database)]
+            migrations.apply(database)
+            database.conn.execute("COMMIT")
+        except BaseException:
+            database.rollback()
+            raise
+        self._migrated = True
+        if pending:
+            logger.info("database %s: changes applied: %s", self.path, ", ".join(pending))
+
+    def _check_is_ours(self, database: Database) -> None:
         applied = [migration.name for migration in migrations.applied(database)]
         if not applied and database.table_names():
             raise StoreError(
                 f"{self.path} is the database of another program; choose another --data folder"
             )
-        known = [*applied, *(migration.name for migration in migrations.pending(database))]
-        unknown = [name for name in applied if name not in _known_migrations()]
-        if unknown:
+        newer = [name for name in applied if name not in _known_migrations()]
+        if newer:
             raise StoreError(
                 f"{self.path} was written by a newer edge-lvr1 (it has the change "
-                f"{unknown[-1]!r}); install that version or choose another --data folder"
+                f"{newer[-1]!r}); install that version or choose another --data folder"
             )
-        if len(known) > len(applied):
-            migrations.apply(database)
-            logger.info("database %s: %d changes applied", self.path, len(known) - len(applied))
-        self._migrated = True
 
     def _close_where_thread_ended(self) -> None:
         for thread in [t for t in self._connections if not t.is_alive()]:

@@ -79,6 +79,9 @@ class IngestQueue:
         right now: when that ends). `again` also queues one that failed and did not change.
         """
         stored = path_in(path)
+        # Most files that a scan finds are known: told by reading alone, without a write lock.
+        if not again and self._known(stored, size, mtime_ns):
+            return None
         with self._archive.transaction() as db:
             row = _JOBS.find(db, "path", stored)
             if row is not None:
@@ -203,6 +206,14 @@ class IngestQueue:
         rows = self._archive.rows("SELECT state, count(*) AS jobs FROM jobs GROUP BY state")
         found = {row["state"]: row["jobs"] for row in rows}
         return {state: found.get(state.value, 0) for state in JobState}
+
+    def _known(self, stored: str | bytes, size: int, mtime_ns: int) -> bool:
+        return bool(
+            self._archive.rows(
+                "SELECT 1 FROM jobs WHERE path = ? AND size_bytes = ? AND mtime_ns = ?",
+                [stored, size, mtime_ns],
+            )
+        )
 
     def _fail(self, db: Database, row: Mapping[str, Any], reason: str) -> None:
         _JOBS.settle(db, row, JobState.FAILED.value, reason=clean(reason), finished_s=self._clock())

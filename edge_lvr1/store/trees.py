@@ -8,24 +8,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlite_utils import Database
-
 from edge_lvr1.domain import (
     Caption,
-    CaptionCost,
     Level,
     Node,
     NodeId,
     Part,
     Recording,
     Scope,
-    Span,
     StartSource,
     TreePlan,
 )
 from edge_lvr1.errors import NotFoundError
 from edge_lvr1.store.db import Archive
-from edge_lvr1.store.text import clean, path_in, path_out, to_json
+from edge_lvr1.store.rows import (
+    caption_of,
+    caption_values,
+    node_columns,
+    node_of,
+    part_of,
+    part_values,
+    recording_of,
+    recording_values,
+)
+from edge_lvr1.store.text import clean, to_json
 
 
 class Progress(NamedTuple):
@@ -58,14 +64,21 @@ class Trees:
         Footage that is here already (the same bytes at the same offsets, wherever the files
         lie) is not added again: the recording that has it is returned.
         """
-        content = content_key(parts, plan.duration_s)
+        content = content_key(parts)
         with self._archive.transaction() as db:
             found = db.execute("SELECT id FROM recordings WHERE content = ?", [content]).fetchone()
             if found is None:
-                row = _recording_row(content, camera, starts_at, start_source, plan, captioner)
+                row = recording_values(content, camera, starts_at, start_source, plan, captioner)
                 number = db.execute(_INSERT_RECORDING, [*row, job]).lastrowid or 0
-                _insert_parts(db, number, parts)
-                _insert_nodes(db, number, plan.nodes)
+                db.conn.executemany(
+                    "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    [part_values(number, ordinal, part) for ordinal, part in enumerate(parts)],
+                )
+                db.conn.executemany(
+                    "INSERT INTO nodes(recording, h, m, l, start_s, end_s) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    [_node_values(number, node) for node in plan.nodes],
+                )
             else:
                 number = int(found[0])
         return self.recording(number)
@@ -74,7 +87,7 @@ class Trees:
         """The recording with that number. Raises NotFoundError."""
         found = self.recordings(Scope(recording=recording))
         if not found:
-            raise NotFoundError(f"there is no recording {recording}; see: edge-lvr1 recordings")
+            raise _no_recording(recording)
         return found[0]
 
     def recordings(self, scope: Scope = Scope()) -> list[Recording]:  # noqa: B008 (a value)
@@ -84,7 +97,7 @@ class Trees:
             f"SELECT r.* FROM recordings r WHERE {where} ORDER BY r.starts_epoch_s, r.id", values
         )
         parts = self._parts([row["id"] for row in rows])
-        return [_recording(row, parts.get(row["id"], [])) for row in rows]
+        return [recording_of(row, parts.get(row["id"], [])) for row in rows]
 
     def plan(self, recording: int) -> TreePlan:
         """The tree of a recording, as it was stored. Raises NotFoundError."""
@@ -92,7 +105,7 @@ class Trees:
             "SELECT duration_s, width, split FROM recordings WHERE id = ?", [recording]
         )
         if row is None:
-            raise NotFoundError(f"there is no recording {recording}; see: edge-lvr1 recordings")
+            raise _no_recording(recording)
         nodes = self._archive.rows(
             "SELECT h, m, l, start_s, end_s FROM nodes WHERE recording = ? ORDER BY h, m, l",
             [recording],
@@ -120,14 +133,20 @@ class Trees:
         return notes
 
     def put_notes(self, recording: int, notes: Mapping[str, Any], written_by: str = "") -> None:
-        """Store the captioner's notes of a recording in place of those before."""
+        """Store the captioner's notes of a recording in place of those before.
+
+        Raises NotFoundError.
+        """
         with self._archive.transaction() as db:
-            db.execute(
-                "INSERT INTO notes(recording, written_by, notes) VALUES (?, ?, ?) "
+            stored = db.execute(
+                "INSERT INTO notes(recording, written_by, notes) "
+                "SELECT id, ?, ? FROM recordings WHERE id = ? "
                 "ON CONFLICT(recording) DO UPDATE SET written_by = excluded.written_by, "
                 "notes = excluded.notes",
-                [recording, clean(written_by), to_json(notes)],
+                [clean(written_by), to_json(notes), recording],
             )
+            if not stored.rowcount:
+                raise _no_recording(recording)
 
     def watched_by(self, recording: int) -> str | None:
         """Which captioner (name and version) has looked over the whole recording."""
@@ -149,11 +168,11 @@ class Trees:
         with self._archive.transaction() as db:
             node = db.execute(
                 f"SELECT id FROM nodes WHERE recording = ? AND {_NODE}",
-                [recording, *_columns(caption.node)],
+                [recording, *node_columns(caption.node)],
             ).fetchone()
             if node is None:
                 raise NotFoundError(f"recording {recording} has no node {caption.node}")
-            added = db.execute(_INSERT_CAPTION, [node[0], *_caption_values(caption)]).rowcount
+            added = db.execute(_INSERT_CAPTION, [node[0], *caption_values(caption)]).rowcount
             if added:
                 db.execute(
                     "UPDATE recordings SET captioned = captioned + 1, "
@@ -164,14 +183,16 @@ class Trees:
 
     def caption(self, recording: int, node: NodeId) -> Caption | None:
         """The caption of a node; None where it has none yet."""
-        rows = self._archive.rows(f"{_SELECT_CAPTIONS} AND {_NODE}", [recording, *_columns(node)])
-        return _caption(rows[0]) if rows else None
+        rows = self._archive.rows(
+            f"{_SELECT_CAPTIONS} AND {_NODE}", [recording, *node_columns(node)]
+        )
+        return caption_of(rows[0]) if rows else None
 
     def captions(self, recording: int, level: Level | None = None) -> list[Caption]:
         """The captions of a recording, in order of their ids; of one level, if given."""
         where = "" if level is None else f" AND {_LEVEL[level]}"
         rows = self._archive.rows(f"{_SELECT_CAPTIONS}{where} ORDER BY h, m, l", [recording])
-        return [_caption(row) for row in rows]
+        return [caption_of(row) for row in rows]
 
     def progress(self, recording: int) -> Progress:
         """How many nodes have captions, of how many. Raises NotFoundError."""
@@ -180,7 +201,7 @@ class Trees:
             [recording],
         )
         if row is None:
-            raise NotFoundError(f"there is no recording {recording}; see: edge-lvr1 recordings")
+            raise _no_recording(recording)
         return Progress(
             captioned=row["captioned"],
             total=row["nodes"],
@@ -195,14 +216,18 @@ class Trees:
             "ORDER BY recording, ordinal",
             [to_json(list(recordings))],
         ):
-            parts.setdefault(row["recording"], []).append(_part(row))
+            parts.setdefault(row["recording"], []).append(part_of(row))
         return parts
 
 
-def content_key(parts: Iterable[Part], duration_s: float) -> str:
-    """What makes footage the same footage: its bytes, where each part begins, how long."""
+def _no_recording(recording: int) -> NotFoundError:
+    return NotFoundError(f"there is no recording {recording}; see: edge-lvr1 recordings")
+
+
+def content_key(parts: Iterable[Part]) -> str:
+    """What makes footage the same footage: its bytes, and where in them it begins."""
     told = [f"{part.sha256}@{round(part.offset_s * 1000)}" for part in parts]
-    return hashlib.sha256(f"{told}:{round(duration_s * 1000)}".encode()).hexdigest()
+    return hashlib.sha256(" ".join(told).encode()).hexdigest()
 
 
 def scope_sql(scope: Scope) -> tuple[str, list[Any]]:
@@ -223,9 +248,8 @@ def scope_sql(scope: Scope) -> tuple[str, list[Any]]:
     return " AND ".join(where), values
 
 
-def node_id(row: Mapping[str, Any]) -> NodeId:
-    """The node id in a row's columns h, m, l."""
-    return NodeId(tuple(index for index in (row["h"], row["m"], row["l"]) if index))
+def _node_values(recording: int, node: Node) -> list[Any]:
+    return [recording, *node_columns(node.id), node.span.start_s, node.span.end_s]
 
 
 _NODE = "h = ? AND m = ? AND l = ?"
@@ -244,112 +268,3 @@ _INSERT_CAPTION = (
     "(node, text, written_by, version, prompt, seconds, frames, tokens, details) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(node) DO NOTHING"
 )
-
-
-def _columns(node: NodeId) -> list[int]:
-    return [*node.path, *[0] * (3 - len(node.path))]
-
-
-def _recording_row(
-    content: str,
-    camera: str,
-    starts_at: datetime,
-    start_source: StartSource,
-    plan: TreePlan,
-    captioner: str,
-) -> list[Any]:
-    epoch_s = starts_at.timestamp()
-    return [
-        content,
-        clean(camera),
-        starts_at.isoformat(),
-        epoch_s,
-        epoch_s + plan.duration_s,
-        start_source.value,
-        plan.duration_s,
-        plan.width,
-        plan.split,
-        clean(captioner),
-        len(plan.nodes),
-    ]
-
-
-def _insert_parts(db: Database, recording: int, parts: Sequence[Part]) -> None:
-    db.conn.executemany(
-        "INSERT INTO parts(recording, ordinal, path, offset_s, duration_s, size_bytes, mtime_ns, "
-        "sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                recording,
-                ordinal,
-                path_in(part.path),
-                part.offset_s,
-                part.duration_s,
-                part.size_bytes,
-                part.mtime_ns,
-                part.sha256,
-            )
-            for ordinal, part in enumerate(parts)
-        ],
-    )
-
-
-def _insert_nodes(db: Database, recording: int, nodes: Iterable[Node]) -> None:
-    db.conn.executemany(
-        "INSERT INTO nodes(recording, h, m, l, start_s, end_s) VALUES (?, ?, ?, ?, ?, ?)",
-        [(recording, *_columns(node.id), node.span.start_s, node.span.end_s) for node in nodes],
-    )
-
-
-def _caption_values(caption: Caption) -> list[Any]:
-    return [
-        clean(caption.text),
-        clean(caption.written_by),
-        clean(caption.version),
-        clean(caption.prompt),
-        caption.cost.seconds,
-        caption.cost.frames,
-        caption.cost.tokens,
-        None if caption.details is None else to_json(caption.details),
-    ]
-
-
-def _recording(row: Mapping[str, Any], parts: Sequence[Part]) -> Recording:
-    return Recording(
-        id=row["id"],
-        camera=row["camera"],
-        starts_at=datetime.fromisoformat(row["starts_at"]),
-        start_source=StartSource(row["start_source"]),
-        duration_s=row["duration_s"],
-        width=row["width"],
-        captioner=row["captioner"],
-        parts=tuple(parts),
-    )
-
-
-def _plan_node(row: Mapping[str, Any]) -> Node:
-    return Node(node_id(row), Span(row["start_s"], row["end_s"]))
-
-
-def _part(row: Mapping[str, Any]) -> Part:
-    return Part(
-        path=path_out(row["path"]),
-        offset_s=row["offset_s"],
-        duration_s=row["duration_s"],
-        size_bytes=row["size_bytes"],
-        mtime_ns=row["mtime_ns"],
-        sha256=row["sha256"],
-    )
-
-
-def _caption(row: Mapping[str, Any]) -> Caption:
-    return Caption(
-        node=node_id(row),
-        span=Span(row["start_s"], row["end_s"]),
-        text=row["text"],
-        written_by=row["written_by"],
-        version=row["version"],
-        prompt=row["prompt"],
-        cost=CaptionCost(row["seconds"], row["frames"], row["tokens"]),
-        details=None if row["details"] is None else json.loads(row["details"]),
-    )

@@ -45,6 +45,7 @@ def build_tree(
     if len(written) == len(plan.nodes):
         return
     notes = _watch(recording, trees, captioner, footage, between, on_progress)
+    on_progress(CAPTION, len(written), len(plan.nodes))
     for node in order(plan, settings):
         if node.id in written:
             continue
