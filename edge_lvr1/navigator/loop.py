@@ -29,6 +29,8 @@ from edge_lvr1.navigator.view import TreeView
 from edge_lvr1.navigator.walk import Walk
 from edge_lvr1.prompts import option_texts
 
+__all__ = ["TreeView", "navigate"]
+
 log = logging.getLogger(__name__)
 
 MIN_SHARE = 4
@@ -194,7 +196,9 @@ class _Navigation:
             return _Outcome(Verdict.ANSWERED, answer.text, evidence=evidence, stop=True)
         letter, words = found
         option = option_texts(self.question.options)[self.question.letters.index(letter)]
-        text = option if words.lower() in ("", option.lower()) else f"{option}: {words}"
+        text = option if not words else f"{option}: {words}"
+        if words.lower().startswith(option.lower()):
+            text = words
         return _Outcome(Verdict.ANSWERED, text, letter, evidence, stop=True)
 
     def _answer(self, outcomes: Sequence[_Outcome], views: Sequence[TreeView]) -> Answer:

@@ -29,6 +29,7 @@ class Subject:
     heading: str | None = None
     enters: str | None = None
     leaves: str | None = None
+    rests: bool = False
     stills: tuple[Span, ...] = ()
     nodes: tuple[NodeId, ...] = ()
 
@@ -124,6 +125,7 @@ def _subject(label: str, found: Sequence[tuple[Shown, Sighting]]) -> Subject:
         heading=_heading(widest),
         enters=next((s.enters for s in widest if s.enters), None),
         leaves=next((s.leaves for s in reversed(widest) if s.leaves), None),
+        rests=widest[-1].rests,
         stills=_joined([s.still for s in widest if s.still]),
         nodes=tuple(dict.fromkeys(shown.node for shown, _ in found)),
     )

@@ -155,7 +155,10 @@ def _exists(asked: Asked, selection: Selection) -> Finding:
     yes = "No, there is somebody" if asked.negated else "Nearly" if selection.near else "Yes"
     text = f"{yes}: {called(best)}, {times([best.seen])}{_course(best)}{many}"
     value = Value(yes=not asked.negated, number=len(chosen), spans=_spans(chosen))
-    return Finding(True, text, value, (_best(best, window),))
+    aim = _best(best, window)
+    if asked.enters or asked.leaves:
+        aim = replace(aim, where="first" if asked.enters else "last")
+    return Finding(True, text, value, (aim,))
 
 
 def _confirm(asked: Asked, chosen: Sequence[Subject]) -> Finding:
@@ -362,8 +365,8 @@ def _course(subject: Subject) -> str:
         parts.append(f"enters from the {subject.enters}")
     if subject.heading:
         parts.append(f"moves {subject.heading}")
-    if subject.leaves:
-        parts.append(f"leaves at the {subject.leaves}")
+    if subject.leaves or subject.rests:
+        parts.append(_leaving(subject).strip())
     return f" ({', '.join(parts)})" if parts else ""
 
 
@@ -372,4 +375,6 @@ def _entering(subject: Subject) -> str:
 
 
 def _leaving(subject: Subject) -> str:
+    if subject.rests:
+        return " comes to rest and stays"
     return f" leaves at the {subject.leaves}" if subject.leaves else " goes out of sight"

@@ -176,25 +176,31 @@ def _option(dialogue: Dialogue, search: _Search, moves: Moves) -> str:
     top = max((score for _, score in passages), default=0.0) or 1.0
     texts = [(text, 0.3 + score / top) for text, score in passages]
     texts += [(look.said, 1.5) for look in _useful(dialogue.looks)]
-    merits = [
-        max(
-            (rel * search.corpus.score(dict.fromkeys(o - shared, 1.0), t) for t, rel in texts),
-            default=0.0,
-        )
-        for o in own
-    ]
+    rated = [[rel * _score(search, words - shared, text) for text, rel in texts] for words in own]
+    merits, widths = [max(r, default=0.0) for r in rated], [sum(r) for r in rated]
     best = max(merits, default=0.0)
+    if (
+        merits.count(best) > 1
+    ):  # between options equally well borne out at best, by all that was read
+        merits = [m + 0.01 * w if m == best else m for m, w in zip(merits, widths, strict=True)]
+        best = max(merits)
     letters = moves.letters or OPTION_LETTERS[: len(merits)]
     if best <= 0 or merits.count(best) != 1 or merits.index(best) >= len(letters):
         return f"{NOT_FOUND}: none of the options has words of its own in what was read."
     index = merits.index(best)
-    rated = ", ".join(
+    told_merits = ", ".join(
         f"{letter} {merit:.2f}" for letter, merit in zip(letters, merits, strict=False)
     )
     chosen = _best(dialogue, search, Level.LOW) or _best(dialogue, search)
     seen = f" Best matching caption: {_place(chosen)}." if chosen else ""
     told = "" if moves.letters else f"{dialogue.options[index]}: "
-    return f"{letters[index]}: {told}by the words it shares with what was read ({rated}).{seen}"
+    return (
+        f"{letters[index]}: {told}by the words it shares with what was read ({told_merits}).{seen}"
+    )
+
+
+def _score(search: _Search, words: set[str], text: str) -> float:
+    return search.corpus.score(dict.fromkeys(words, 1.0), text)
 
 
 def _weights(search: _Search) -> dict[str, float]:
@@ -218,7 +224,7 @@ def _open_answer(dialogue: Dialogue, asked: Asked, search: _Search) -> str:
     if asked.intent is Intent.EXISTS and missing:
         return _not_there(missing)
     excerpt = _excerpt(best.text, search)
-    told = f'{_begin(asked, best, search)}caption {_place(best)} says: "{excerpt}"'
+    told = f'{_begin(asked, best, search)}caption {_place(best)}, says: "{excerpt}"'
     if missing:
         told += f"; it does not mention {', '.join(missing)}"
     return f"{told}."
@@ -258,7 +264,7 @@ def _not_there(words: Sequence[str]) -> str:
 
 
 def _place(shown: Shown) -> str:
-    return f"{shown.node}, {times([shown.span])},"
+    return f"{shown.node}, {times([shown.span])}"
 
 
 def _excerpt(text: str, search: _Search) -> str:

@@ -164,7 +164,7 @@ def _share(aim: Aim, grid: Grid, leaf: NodeId) -> float:
 def _answer(
     dialogue: Dialogue, asked: Asked, scene: Scene, grid: Grid, finding: Finding, moves: Moves
 ) -> str:
-    text = f"{finding.text}{_caveats(asked, scene, finding)}"
+    text = f"{finding.text}.{_caveats(asked, scene, finding)}"
     cites = _cited(dialogue, grid, finding.aims) if finding.found else ""
     letters = moves.letters or OPTION_LETTERS[: len(dialogue.options)]
     if letters and dialogue.options:
@@ -173,25 +173,27 @@ def _answer(
             choose(dialogue.options, asked, finding.value, dialogue.duration_s) if usable else None
         )
         if index is None or index >= len(letters):
-            return f"{NOT_FOUND}: no option agrees with what the captions tell: {text}.{cites}"
-        told = "" if moves.letters else f"{dialogue.options[index]}: "
-        return f"{letters[index]}: {told}{text}.{cites}"
-    return f"{text}.{cites}" if finding.found else f"{NOT_FOUND}: {text}."
+            return f"{NOT_FOUND}: no option agrees with what the captions tell: {text}{cites}"
+        option = dialogue.options[index]
+        told = "" if text.lower().startswith(option.lower()) else f"{option}: "
+        return f"{letters[index]}: {'' if moves.letters else told}{text}{cites}"
+    return f"{text}{cites}" if finding.found else f"{NOT_FOUND}: {text}"
 
 
 def _caveats(asked: Asked, scene: Scene, finding: Finding) -> str:
     parts = []
     if asked.specifics and asked.kinds:
         plain = noun(asked.kinds, 2)
-        parts.append(f'captions tell {plain} and cannot bear out "{asked.specifics[0]}"')
+        parts.append(f'Captions tell {plain} only and cannot bear out "{asked.specifics[0]}"')
     if asked.clothes and finding.found:
-        parts.append("colours are told of a figure as a whole")
+        parts.append("Colours are told of a figure as a whole")
     if asked.places:
-        parts.append(f'no caption mentions "{" ".join(asked.places)}", so place is left open')
+        places = " ".join(asked.places)
+        parts.append(f'No caption mentions "{places}", so the place is left open')
     missing = sum(count for _, count in scene.missing(asked.kinds))
     if missing and asked.intent is not Intent.COUNT:
         parts.append(f"{missing} more are counted that no opened caption describes")
-    return f" ({'; '.join(parts)})" if parts else ""
+    return "".join(f" {part}." for part in parts)
 
 
 def _cited(dialogue: Dialogue, grid: Grid, aims: Sequence[Aim]) -> str:
