@@ -114,9 +114,7 @@ class Trees:
             duration_s=row["duration_s"],
             width=row["width"],
             split=row["split"],
-            nodes=tuple(
-                Node(node_id(node), Span(node["start_s"], node["end_s"])) for node in nodes
-            ),
+            nodes=tuple(node_of(node) for node in nodes),
         )
 
     def notes(self, recording: int, written_by: str | None = None) -> Mapping[str, Any] | None:
