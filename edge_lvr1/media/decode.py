@@ -74,16 +74,40 @@ def key_pictures(video: Video, times_s: Iterable[float]) -> Iterator[tuple[float
 
 def packets_from(video: Video, from_s: float) -> Packets:
     """Packets from the last keyframe at or before a time; from the start where none is."""
-    if not video.timed:
-        return demuxed(video)
+    if not video.timed or from_s <= 0:
+        return _packets_near(video, 0.0)
+    for start_s in _ever_earlier(from_s):
+        packets = _packets_near(video, start_s)
+        key = next(filter(_is_key, packets), None)
+        if key is None or _at_s(video, key) > from_s + SAME_TIME_S:
+            continue
+        if start_s != from_s:  # without an index a seek is a guess: later keyframes may do
+            key = _last_key(video, key, packets, from_s)
+            packets = _packets_near(video, start_s)
+            for packet in packets:
+                if packet.pts == key.pts:
+                    break
+        return _without_leading(key, packets)
+    return _packets_near(video, 0.0)
+
+
+def _ever_earlier(from_s: float) -> Iterator[float]:
     back_s = 0.0
     while back_s < from_s:
-        packets = _sought(video, from_s - back_s)
-        key = next(filter(_is_key, packets or ()), None)
-        if packets is not None and key is not None and _at_s(video, key) <= from_s + SAME_TIME_S:
-            return _without_leading(key, packets)
+        yield from_s - back_s
         back_s = max(STEP_BACK_S, back_s * 2)
-    return _from_start(video)
+    yield 0.0
+
+
+def _last_key(
+    video: Video, key: Packet[VideoStream], packets: Packets, until_s: float
+) -> Packet[VideoStream]:
+    for packet in packets:
+        if packet.dts is not None and video.time_s(packet.dts) > until_s:
+            break
+        if _is_key(packet) and _at_s(video, packet) <= until_s + SAME_TIME_S:
+            key = packet
+    return key
 
 
 def demuxed(video: Video) -> Packets:
@@ -102,7 +126,7 @@ def keyframe_interval_s(video: Video) -> float | None:
     if not video.timed:
         return None
     keys, last_s = [], 0.0
-    for count, packet in enumerate(_from_start(video)):
+    for count, packet in enumerate(_packets_near(video, 0.0)):
         if packet.pts is not None:
             last_s = max(last_s, _at_s(video, packet))
             if packet.is_keyframe:
@@ -165,7 +189,11 @@ def _drained(video: Video) -> list[VideoFrame]:
         return []
 
 
-def _from_start(video: Video) -> Packets:
+def _packets_near(video: Video, time_s: float) -> Packets:
+    if not video.timed:
+        return demuxed(video)
+    if time_s > 0:
+        return _sought(video, time_s) or iter(())
     # A transport stream is sought by decoding times, which begin before the first picture is
     # shown; an AVI refuses a time before its start.
     return _sought(video, -BEFORE_START_S) or _sought(video, 0.0) or demuxed(video)
