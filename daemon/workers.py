@@ -87,7 +87,7 @@ class IngestWork:
             self._take_in(job)
         except Stopped:
             self.context.jobs.release(job)
-            log.info("ingest: %s is put down; it goes on at the next start", job.path)
+            log.info("ingest: %s is put down; it goes on at the next start", self._name(job))
             raise
         finally:
             self.context.activity.put(None)
@@ -144,7 +144,6 @@ class _Hold:
         self._context = context
         self._job = job
         self._renewed = time.monotonic()
-        self._progressed = False
 
     def between(self) -> None:
         """Wait while a question wants to go first. Raises Stopped."""
@@ -153,14 +152,13 @@ class _Hold:
 
     def on_progress(self, stage: str, done: int, total: int) -> None:
         """Remember how far the job is."""
-        self._progressed = True
         self._context.activity.put(Doing(self._job.id, stage, done, total))
 
     def _renew_in_time(self) -> None:
         now = time.monotonic()
         if now - self._renewed > _LEASE_S / 10:
-            self._context.jobs.renew(self._job, _LEASE_S, progressed=self._progressed)
-            self._renewed, self._progressed = now, False
+            self._context.jobs.renew(self._job, _LEASE_S)
+            self._renewed = now
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +173,10 @@ class QuestionWork:
         turnstile = self.context.turnstile
         if turnstile.stopped:
             raise Stopped
+        # Looking costs nothing; `asking` is news to ingest when it ends, and to look for work
+        # inside it would wake this worker again and again.
+        if not self.context.questions.queued():
+            return False
         with turnstile.asking():
             record = self.context.questions.lease(_OWNER, _LEASE_S)
             if record is None:

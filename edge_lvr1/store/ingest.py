@@ -31,8 +31,8 @@ class JobState(str, Enum):
 class Job:
     """A file to take in. `reason` says why it failed, or what else is to be known of it.
 
-    `attempts` counts those that began and ended in neither a release nor progress;
-    `lease` is the number that holds it for one worker.
+    `attempts` counts the tries that failed; `lease` is the number that holds it for one
+    worker.
     """
 
     id: int
@@ -51,6 +51,8 @@ class Job:
 
 
 _JOBS = Leases("jobs", "id", JobState.LEASED.value)
+_MOST_LOST = 5
+"""Times that the program may end, with nothing more stored, while it takes a file in."""
 
 
 class IngestQueue:
@@ -102,33 +104,27 @@ class IngestQueue:
     def lease(self, owner: str, lease_s: float) -> Job | None:
         """The next job, for one worker until `lease_s` from now; None where none waits.
 
-        A job whose attempts are spent without an end (it takes the program down with it)
-        is set aside as failed on the way.
+        A job that takes the program down with it, time and again and without progress, is
+        set aside as failed on the way.
         """
         with self._archive.transaction() as db:
             while row := _JOBS.take(db, owner, self._clock(), lease_s):
-                if row["attempts"] <= self._max_attempts:
+                lost = _lost_without_progress(db, row)
+                if lost < _MOST_LOST:
                     return _job(row)
-                self._fail(db, row, f"the program ended {row['attempts'] - 1} times while at it")
+                self._fail(db, row, f"the program ended {lost} times while taking it in")
         return None
 
-    def renew(self, job: Job, lease_s: float, progressed: bool = False) -> bool:
-        """Hold a job for `lease_s` from now; False where the lease was lost.
-
-        `progressed`: something of it was committed since, so that earlier attempts no
-        longer count against it.
-        """
+    def renew(self, job: Job, lease_s: float) -> bool:
+        """Hold a job for `lease_s` from now; False where the lease was lost."""
         with self._archive.transaction() as db:
             row = _JOBS.held(db, "id", job.id, job.lease)
-            if row is None:
-                return False
-            _JOBS.extend(db, row, self._clock() + lease_s)
-            if progressed:
-                db.execute("UPDATE jobs SET attempts = 1 WHERE id = ?", [job.id])
-            return True
+            if row is not None:
+                _JOBS.extend(db, row, self._clock() + lease_s)
+            return row is not None
 
     def release(self, job: Job) -> bool:
-        """Give a job back, the attempt not counted; False where the lease was lost."""
+        """Give a job back as it is; False where the lease was lost."""
         with self._archive.transaction() as db:
             row = _JOBS.held(db, "id", job.id, job.lease)
             if row is None:
@@ -136,13 +132,13 @@ class IngestQueue:
             if _changed(row, job):
                 _requeue(db, row)
             else:
-                _JOBS.settle(db, row, JobState.QUEUED.value, attempts=row["attempts"] - 1)
+                _JOBS.settle(db, row, JobState.QUEUED.value)
             return True
 
     def release_all(self) -> int:
         """Queue all leased jobs again: for a daemon that starts, when no worker can live."""
         with self._archive.transaction() as db:
-            return _JOBS.settle_all(db, JobState.QUEUED.value)
+            return _JOBS.lose_all(db)
 
     def done(self, job: Job, recordings: Sequence[int], reason: str = "") -> bool:
         """A job's recordings are complete; False where the lease was lost.
@@ -178,11 +174,15 @@ class IngestQueue:
                 return False
             if _changed(row, job):
                 _requeue(db, row)
-            elif retry and row["attempts"] < self._max_attempts:
-                wait_s = self._retry_after_s * 2.0 ** (row["attempts"] - 1)
-                until_s = self._clock() + wait_s
-                told = clean(reason)
-                _JOBS.settle(db, row, JobState.QUEUED.value, reason=told, not_before_s=until_s)
+            elif retry and row["attempts"] + 1 < self._max_attempts:
+                _JOBS.settle(
+                    db,
+                    row,
+                    JobState.QUEUED.value,
+                    attempts=row["attempts"] + 1,
+                    reason=clean(reason),
+                    not_before_s=self._clock() + self._retry_after_s * 2.0 ** row["attempts"],
+                )
             else:
                 self._fail(db, row, reason)
             return True
@@ -216,7 +216,14 @@ class IngestQueue:
         )
 
     def _fail(self, db: Database, row: Mapping[str, Any], reason: str) -> None:
-        _JOBS.settle(db, row, JobState.FAILED.value, reason=clean(reason), finished_s=self._clock())
+        _JOBS.settle(
+            db,
+            row,
+            JobState.FAILED.value,
+            attempts=row["attempts"] + 1,
+            reason=clean(reason),
+            finished_s=self._clock(),
+        )
 
 
 def _requeue(db: Database, row: Mapping[str, Any]) -> None:
@@ -225,11 +232,21 @@ def _requeue(db: Database, row: Mapping[str, Any]) -> None:
         row,
         JobState.QUEUED.value,
         attempts=0,
+        lost=0,
         reason="",
         recordings="[]",
         not_before_s=0.0,
         finished_s=None,
     )
+
+
+def _lost_without_progress(db: Database, row: Mapping[str, Any]) -> int:
+    """How often the program ended at a job since more of its tree was stored."""
+    told = "SELECT coalesce(sum(captioned + noted), 0) FROM recordings WHERE job = ?"
+    stored = int(db.execute(told, [row["id"]]).fetchone()[0])
+    lost = 0 if stored > row["stored"] else int(row["lost"])
+    db.execute("UPDATE jobs SET stored = ?, lost = ? WHERE id = ?", [stored, lost, row["id"]])
+    return lost
 
 
 def _changed(row: Mapping[str, Any], job: Job) -> bool:

@@ -1,8 +1,9 @@
 """Leases: how a row of a queue belongs to one worker for a while.
 
 A row is queued, then leased by an owner until a moment, then in a final state. Where its
-owner dies, the lease runs out (or the next daemon releases all) and it is queued again.
-The lease number fences: a worker whose lease was lost can no longer change the row.
+owner dies, the lease is lost: it runs out, or the next daemon frees all. Then the row is for
+the next who asks. The lease number fences: a worker whose lease was lost can no longer
+change the row.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Leases:
     ) -> Mapping[str, Any] | None:
         """Lease the first row that is queued, or whose lease has run out; None where none is.
 
-        The row that comes back counts the attempt that begins.
+        `lost` of the row that comes back counts the leases that were lost before.
         """
         found = next(
             db.query(
@@ -46,9 +47,9 @@ class Leases:
         if found is None:
             return None
         db.execute(
-            f"UPDATE {self.table} SET state = ?, owner = ?, lease = lease + 1, "
-            f"attempts = attempts + 1, leased_until_s = ? WHERE {self.order} = ?",
-            [self.state, owner, now_s + lease_s, found["place"]],
+            f"UPDATE {self.table} SET lost = lost + (state = ?), state = ?, owner = ?, "
+            f"lease = lease + 1, leased_until_s = ? WHERE {self.order} = ?",
+            [self.state, self.state, owner, now_s + lease_s, found["place"]],
         )
         return self.find(db, self.order, found["place"])
 
@@ -84,12 +85,11 @@ class Leases:
             [state, *changes.values(), row[self.order]],
         )
 
-    def settle_all(self, db: Database, state: str, where: str = "1") -> int:
-        """Put all leased rows (that fit a condition) in another state; how many."""
-        return int(
-            db.execute(
-                f"UPDATE {self.table} SET state = ?, owner = NULL, leased_until_s = NULL "
-                f"WHERE state = ? AND {where}",
-                [state, self.state],
-            ).rowcount
+    def lose_all(self, db: Database) -> int:
+        """Queue all leased rows again, their leases lost; how many."""
+        freed = db.execute(
+            f"UPDATE {self.table} SET state = 'queued', owner = NULL, leased_until_s = NULL, "
+            "lost = lost + 1 WHERE state = ?",
+            [self.state],
         )
+        return int(freed.rowcount)

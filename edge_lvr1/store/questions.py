@@ -26,6 +26,8 @@ from edge_lvr1.store.records import (
 from edge_lvr1.store.text import clean, to_json
 
 _MOST_LISTED = 100_000
+_MOST_LOST = 3
+"""Times that the program may end while it answers a question."""
 
 
 class QuestionState(str, Enum):
@@ -50,7 +52,6 @@ class QuestionRecord:
     answer: Answer | None = None
     steps: tuple[Step, ...] = ()
     cancelled: bool = False
-    attempts: int = 0
     finished_s: float | None = None
     lease: int = 0
 
@@ -66,10 +67,9 @@ _QUESTIONS = Leases("questions", "number", QuestionState.RUNNING.value)
 class QuestionQueue:
     """Questions in the database; `clock` gives epoch seconds."""
 
-    def __init__(self, archive: Archive, clock: Callable[[], float], max_attempts: int = 3) -> None:
+    def __init__(self, archive: Archive, clock: Callable[[], float]) -> None:
         self._archive = archive
         self._clock = clock
-        self._max_attempts = max_attempts
 
     def put(self, question: Question, max_queued: int | None = None) -> bool:
         """Queue a question; False, and nothing stored, where `max_queued` wait already.
@@ -99,8 +99,8 @@ class QuestionQueue:
                 _delete_steps(db, row)
                 if row["cancelled"]:
                     self._finish(db, row, None)
-                elif row["attempts"] > self._max_attempts:
-                    ended = f"the program ended {self._max_attempts} times while answering it"
+                elif row["lost"] >= _MOST_LOST:
+                    ended = f"the program ended {row['lost']} times while answering it"
                     self._finish(db, row, Answer(Verdict.FAILED, ended))
                 else:
                     return _record(row)
@@ -124,19 +124,17 @@ class QuestionQueue:
             if row["cancelled"]:
                 self._finish(db, row, None)
             else:
-                attempts = row["attempts"] - 1
-                _QUESTIONS.settle(db, row, QuestionState.QUEUED.value, attempts=attempts)
+                _QUESTIONS.settle(db, row, QuestionState.QUEUED.value)
             return True
 
     def release_all(self) -> int:
         """Queue all running questions again: for a daemon that starts."""
         with self._archive.transaction() as db:
-            db.execute(
-                "DELETE FROM steps WHERE question IN "
-                "(SELECT number FROM questions WHERE state = 'running')"
-            )
-            _QUESTIONS.settle_all(db, QuestionState.CANCELLED.value, "cancelled = 1")
-            return _QUESTIONS.settle_all(db, QuestionState.QUEUED.value)
+            for row in list(db.query("SELECT * FROM questions WHERE state = 'running'")):
+                _delete_steps(db, row)
+                if row["cancelled"]:
+                    self._finish(db, row, None)
+            return _QUESTIONS.lose_all(db)
 
     def add_step(self, question: str, step: Step) -> bool:
         """Store the next step of a running question; False where it is not running."""
@@ -240,7 +238,6 @@ def _record(row: Mapping[str, Any], steps: tuple[Step, ...] = ()) -> QuestionRec
         answer=None if row["answer"] is None else answer_in(json.loads(row["answer"])),
         steps=steps,
         cancelled=bool(row["cancelled"]),
-        attempts=row["attempts"],
         finished_s=row["finished_s"],
         lease=row["lease"],
     )

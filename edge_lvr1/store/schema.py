@@ -28,6 +28,7 @@ CREATE TABLE recordings (
     captioner TEXT NOT NULL,
     job INTEGER,
     watched_by TEXT,
+    noted INTEGER NOT NULL DEFAULT 0,
     nodes INTEGER NOT NULL,
     captioned INTEGER NOT NULL DEFAULT 0,
     high_captioned INTEGER NOT NULL DEFAULT 0
@@ -83,12 +84,14 @@ CREATE TABLE jobs (
     finished_s REAL,
     reason TEXT NOT NULL DEFAULT '',
     recordings TEXT NOT NULL DEFAULT '[]',
-    state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued','leased','done','failed')),
     attempts INTEGER NOT NULL DEFAULT 0,
+    stored INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued','leased','done','failed')),
     not_before_s REAL NOT NULL DEFAULT 0,
     owner TEXT,
     lease INTEGER NOT NULL DEFAULT 0,
-    leased_until_s REAL
+    leased_until_s REAL,
+    lost INTEGER NOT NULL DEFAULT 0
 )"""
 _QUESTIONS = """
 CREATE TABLE questions (
@@ -100,11 +103,11 @@ CREATE TABLE questions (
     finished_s REAL,
     state TEXT NOT NULL DEFAULT 'queued'
         CHECK (state IN ('queued','running','done','cancelled')),
-    attempts INTEGER NOT NULL DEFAULT 0,
     not_before_s REAL NOT NULL DEFAULT 0,
     owner TEXT,
     lease INTEGER NOT NULL DEFAULT 0,
-    leased_until_s REAL
+    leased_until_s REAL,
+    lost INTEGER NOT NULL DEFAULT 0
 )"""
 _STEPS = """
 CREATE TABLE steps (
@@ -136,7 +139,7 @@ END""",
 _INDICES = (
     "CREATE INDEX recordings_by_camera ON recordings(camera, starts_epoch_s)",
     "CREATE INDEX recordings_by_start ON recordings(starts_epoch_s)",
-    "CREATE INDEX parts_by_content ON parts(sha256)",
+    "CREATE INDEX recordings_by_job ON recordings(job)",
     "CREATE INDEX jobs_by_state ON jobs(state, id)",
     "CREATE INDEX questions_by_state ON questions(state, number)",
 )

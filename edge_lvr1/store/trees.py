@@ -145,6 +145,7 @@ class Trees:
             )
             if not stored.rowcount:
                 raise _no_recording(recording)
+            db.execute("UPDATE recordings SET noted = noted + 1 WHERE id = ?", [recording])
 
     def watched_by(self, recording: int) -> str | None:
         """Which captioner (name and version) has looked over the whole recording."""
