@@ -17,15 +17,15 @@ from datetime import timedelta, tzinfo
 from pathlib import Path
 
 from edge_lvr1.config import Settings
-from edge_lvr1.domain import Level, Part, Recording
+from edge_lvr1.domain import Level, Part, Recording, Span
 from edge_lvr1.errors import MediaError, NotFoundError
-from edge_lvr1.media.frames import Footage
+from edge_lvr1.media.frames import Footage, Frame
 from edge_lvr1.media.names import place
 from edge_lvr1.media.probe import Probe, probe
 from edge_lvr1.models.base import Captioner
 from edge_lvr1.store.queues import Job
 from edge_lvr1.store.trees import Trees
-from edge_lvr1.tree.build import build_tree
+from edge_lvr1.tree.build import WATCH, build_tree
 from edge_lvr1.tree.plan import plan_tree
 
 log = logging.getLogger(__name__)
@@ -109,21 +109,57 @@ class Ingesting:
     def _caption(
         self, recording: Recording, between: Callable[[], None], on_progress: OnProgress
     ) -> None:
-        footage = Footage(recording.parts)
+        told_captions = False
+
+        def on_frame(time_s: float) -> None:
+            between()
+            if not told_captions:
+                on_progress(WATCH, round(time_s), round(recording.duration_s))
+
+        def on_build(stage: str, done: int, total: int) -> None:
+            nonlocal told_captions
+            if stage != WATCH:  # how far it watched, the frames tell better
+                told_captions = True
+                on_progress(stage, done, total)
+
         build_tree(
             recording,
             self.trees,
             self.captioner,
-            footage,
+            PatientFootage(recording.parts, on_frame),
             self.settings.tree,
             between,
-            on_progress,
+            on_build,
             self.monotonic,
         )
 
-    def _root(self, path: Path) -> Path:
+    def _root(self, path: Path) -> Path | None:
         holders = [root for root in self.roots if root in path.parents]
-        return max(holders, key=lambda root: len(root.parts), default=path.parent)
+        return max(holders, key=lambda root: len(root.parts), default=None)
+
+
+class PatientFootage(Footage):
+    """Footage that calls `on_frame` with each frame's time, where it may wait or raise.
+
+    A captioner looks at many frames between two commits; this lets questions go first, and a
+    stop come through, without the captioner knowing of either.
+    """
+
+    def __init__(self, parts: Sequence[Part], on_frame: Callable[[float], None]) -> None:
+        super().__init__(parts)
+        self._on_frame = on_frame
+
+    def at(self, times_s: Sequence[float], max_side_px: int | None = None) -> Iterator[Frame]:
+        """As `Footage.at`."""
+        for frame in super().at(times_s, max_side_px):
+            self._on_frame(frame.time_s)
+            yield frame
+
+    def every(self, step_s: float, span: Span, max_side_px: int | None = None) -> Iterator[Frame]:
+        """As `Footage.every`."""
+        for frame in super().every(step_s, span, max_side_px):
+            self._on_frame(frame.time_s)
+            yield frame
 
 
 def pieces(job: Job, sha256: str, duration_s: float, longest_s: float) -> Iterator[Part]:

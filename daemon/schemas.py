@@ -211,8 +211,8 @@ class ProgressOut(_Out):
     """How far the job in hand is: so many of so many of this stage's units."""
 
     stage: str
-    done: float
-    total: float | None = Field(description="null where it is not known")
+    done: int
+    total: int | None = Field(description="null where it is not known")
 
 
 class JobOut(_Out):
