@@ -87,7 +87,7 @@ def question_turn(
 DURATION_LINE = re.compile(
     r"^The total duration of the video is (?P<duration>\d+(?:\.\d+)?) seconds\.$", re.M
 )
-OPTION_LINE = re.compile(r"^(?P<letter>[A-J])\. (?P<text>.*)$")
+OPTION_LINE = re.compile(r"^(?P<letter>[A-J])\. ?(?P<text>.*)$")
 HIGH_LINE = re.compile(
     r"^High-level Caption (?P<number>\d{1,6}) from (?P<start>\d+(?:\.\d+)?) "
     r"to (?P<end>\d+(?:\.\d+)?): (?P<text>.*)$",

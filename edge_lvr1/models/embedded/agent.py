@@ -18,6 +18,7 @@ from edge_lvr1.models.embedded.agent_evidence import tracked
 from edge_lvr1.models.embedded.agent_free import decide_free
 from edge_lvr1.models.embedded.agent_question import understand
 from edge_lvr1.models.embedded.agent_tracked import Move, decide_tracked
+from edge_lvr1.prompts import NOT_FOUND
 
 
 class EmbeddedAgent:
@@ -42,6 +43,9 @@ class _Session:
 def decide(messages: Sequence[Message], moves: Moves) -> Move:
     """The next move in a conversation."""
     dialogue = read_dialogue(messages)
+    if moves.letters and not dialogue.options:
+        unread = FinalAnswer(f"{NOT_FOUND}: the options of the question could not be read.")
+        return Move("There are letters, but I see no options.", unread)
     asked = understand(dialogue.question, dialogue.duration_s)
     policy = decide_tracked if tracked(dialogue) else decide_free
     return policy(dialogue, asked, moves)

@@ -109,9 +109,9 @@ def inline_options(question: str) -> tuple[str, tuple[str, ...]]:
 
 def _read_question(turn: str) -> tuple[str, tuple[str, ...]]:
     duration = DURATION_LINE.search(turn)
-    lines = turn[: duration.start() if duration else len(turn)].strip().splitlines()
+    lines = turn[: duration.start() if duration else len(turn)].splitlines()
     options: list[str] = []
-    while lines and (match := OPTION_LINE.match(lines[-1])):
+    while len(lines) > 1 and (match := OPTION_LINE.match(lines[-1])):
         options.insert(0, match["text"].strip())
         lines.pop()
     question = " ".join(lines)

@@ -43,14 +43,12 @@ class Subject:
 class Scene:
     """All that is known of a recording so far.
 
-    `tallied` holds for each high node its tallies; `undescribed` for each kind the labels
-    that were counted there but that no caption shown describes.
+    `tallied` holds the tallies of every caption shown that counts, the high ones first.
     """
 
     subjects: tuple[Subject, ...]
     events: tuple[SceneEvent, ...]
     tallied: tuple[tuple[NodeId, tuple[Tally, ...]], ...]
-    undescribed: tuple[tuple[NodeId, tuple[str, ...]], ...]
 
     def labels(self, kinds: Sequence[Kind]) -> tuple[str, ...]:
         """Every label counted or described of these kinds; of all kinds where none is given."""
@@ -60,11 +58,14 @@ class Scene:
         kept = (label for label in named if label[0] in letters)
         return tuple(sorted(kept, key=lambda label: (label[0], wording.label_number(label))))
 
-    def missing(self, kinds: Sequence[Kind]) -> list[tuple[NodeId, int]]:
-        """High nodes with subjects of these kinds still undescribed, and how many."""
-        letters = {kind.letter for kind in kinds or tuple(Kind)}
-        counts = [(n, sum(label[0] in letters for label in ls)) for n, ls in self.undescribed]
-        return [(node, count) for node, count in counts if count]
+    def highs(self) -> list[tuple[NodeId, tuple[Tally, ...]]]:
+        """The tallies of the high captions."""
+        return [entry for entry in self.tallied if entry[0].level is Level.HIGH]
+
+    def undescribed(self, kinds: Sequence[Kind]) -> tuple[str, ...]:
+        """The labels of these kinds that are counted but that no caption shown describes."""
+        described = {s.label for s in self.subjects}
+        return tuple(label for label in self.labels(kinds) if label not in described)
 
 
 def is_account(text: str) -> bool:
@@ -89,20 +90,11 @@ def scene_of(dialogue: Dialogue) -> Scene:
             pieces.setdefault(sighting.label, []).append((shown, sighting))
     subjects = [_subject(label, found) for label, found in pieces.items()]
     events = {(e.what, e.time_s): e for _, account in accounts for e in account.events}
-    tallied = [
-        (shown.node, account.tallies)
-        for shown, account in accounts
-        if shown.node.level is Level.HIGH
-    ]
-    undescribed = [
-        (node, tuple(label for t in tallies for label in t.labels if label not in pieces))
-        for node, tallies in tallied
-    ]
+    tallied = ((shown.node, account.tallies) for shown, account in accounts)
     return Scene(
         subjects=tuple(sorted(subjects, key=lambda s: (s.seen, s.label))),
         events=tuple(sorted(events.values(), key=lambda event: event.time_s)),
-        tallied=tuple(tallied),
-        undescribed=tuple((node, labels) for node, labels in undescribed if labels),
+        tallied=tuple((node, tallies) for node, tallies in tallied if node.level is not Level.LOW),
     )
 
 

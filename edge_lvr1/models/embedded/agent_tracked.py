@@ -23,6 +23,7 @@ from edge_lvr1.domain import (
 )
 from edge_lvr1.models.base import Moves
 from edge_lvr1.models.embedded import wording
+from edge_lvr1.models.embedded.agent_details import node_for_details
 from edge_lvr1.models.embedded.agent_dialogue import Dialogue
 from edge_lvr1.models.embedded.agent_evidence import Scene, Subject, scene_of
 from edge_lvr1.models.embedded.agent_finding import Aim, Finding, find
@@ -40,9 +41,6 @@ _STRAIGHT_TO_LEAVES = 3
 """From this many things to see on, leaves are opened without the medium nodes above them."""
 
 _MOST_AIMS = 7
-_MOST_DETAILS = 4
-"""Medium captions opened only to have subjects described that a high caption left out."""
-
 _KINDS_TOLD = (
     "the captioner tells only person-like figures, vehicle-like shapes and moving shapes apart"
 )
@@ -68,7 +66,7 @@ def decide_tracked(dialogue: Dialogue, asked: Asked, moves: Moves) -> Move:
         f"The question asks {asked.intent.value}: {_subject_of(asked)}.",
         _scores(asked, scene),
     ]
-    if may_open and (node := _details(dialogue, asked, scene, finding)):
+    if may_open and (node := node_for_details(dialogue, asked, scene, finding, grid)):
         thought.append(
             f"Captions so far count subjects that they do not describe, so I open {node}."
         )
@@ -93,34 +91,11 @@ def _scores(asked: Asked, scene: Scene) -> str:
     """Each high node with how many subjects of the kinds asked for it holds."""
     letters = {kind.letter for kind in asked.kinds or tuple(wording.Kind)}
     parts = []
-    for node, tallies in scene.tallied:
+    for node, tallies in scene.highs():
         labels = [label for t in tallies for label in t.labels if label[0] in letters]
         told = f" ({', '.join(labels[:6])}{', ...' if len(labels) > 6 else ''})" if labels else ""
         parts.append(f"{node} scores {len(labels)}{told}")
     return f"By subjects of that kind: {'; '.join(parts)}."
-
-
-def _details(dialogue: Dialogue, asked: Asked, scene: Scene, finding: Finding) -> NodeId | None:
-    """A medium node to open since the high caption above it leaves needed subjects out."""
-    looks = (asked.colour, asked.heading, asked.enters, asked.leaves, asked.window)
-    early = asked.ordinal is not None and asked.ordinal > 0 and finding.found
-    needs = any(look is not None for look in looks) or (asked.ordinal is not None and not early)
-    needs = needs or (asked.intent not in (Intent.EXISTS, Intent.COUNT) and not finding.found)
-    if not needs or (asked.intent is Intent.EXISTS and finding.found):
-        return None
-    missing = scene.missing(asked.kinds)
-    highs = {node for node, _ in missing}
-    opened = [n for n in dialogue.tried if n.level is Level.MEDIUM]
-    if not highs or len(opened) >= _MOST_DETAILS:
-        return None
-    width = len(dialogue.at(Level.HIGH))
-    backwards = (asked.ordinal or 0) < 0
-    mediums = [high.child(i) for high in sorted(highs) for i in range(1, width + 1)]
-    left = [node for node in mediums if node not in dialogue.tried]
-    if asked.window is not None:
-        grid = Grid(dialogue, width)
-        left = [n for n in left if (s := grid.span(n)) and s.overlap_s(asked.window) > 0]
-    return (left[-1] if backwards else left[0]) if left else None
 
 
 def _next_step(dialogue: Dialogue, grid: Grid, aims: Sequence[Aim]) -> tuple[NodeId, str] | None:
@@ -190,7 +165,7 @@ def _caveats(asked: Asked, scene: Scene, finding: Finding) -> str:
     if asked.places:
         places = " ".join(asked.places)
         parts.append(f'No caption mentions "{places}", so the place is left open')
-    missing = sum(count for _, count in scene.missing(asked.kinds))
+    missing = len(scene.undescribed(asked.kinds))
     if missing and asked.intent is not Intent.COUNT:
         parts.append(f"{missing} more are counted that no opened caption describes")
     return "".join(f" {part}." for part in parts)
