@@ -34,24 +34,28 @@ class Leases:
 
         `lost` of the row that comes back counts the leases that were lost before.
         """
-        found = next(
-            db.query(
-                f"SELECT {self.order} AS place FROM {self.table} "
-                "WHERE (state = 'queued' AND not_before_s <= :now) "
-                f"OR (state = '{self.state}' AND leased_until_s <= :now) "
-                f"ORDER BY {self.order} LIMIT 1",
-                {"now": now_s},
-            ),
-            None,
-        )
-        if found is None:
+        # Two look-ups that each stop at their first row; an OR would sort all that wait.
+        due = [
+            *self._due(db, "queued", "not_before_s", now_s),
+            *self._due(db, self.state, "leased_until_s", now_s),
+        ]
+        if not due:
             return None
+        place = min(due)
         db.execute(
             f"UPDATE {self.table} SET lost = lost + (state = ?), state = ?, owner = ?, "
             f"lease = lease + 1, leased_until_s = ? WHERE {self.order} = ?",
-            [self.state, self.state, owner, now_s + lease_s, found["place"]],
+            [self.state, self.state, owner, now_s + lease_s, place],
         )
-        return self.find(db, self.order, found["place"])
+        return self.find(db, self.order, place)
+
+    def _due(self, db: Database, state: str, column: str, now_s: float) -> list[int]:
+        rows = db.execute(
+            f"SELECT {self.order} FROM {self.table} WHERE state = ? AND {column} <= ? "
+            f"ORDER BY {self.order} LIMIT 1",
+            [state, now_s],
+        )
+        return [row[0] for row in rows.fetchall()]
 
     def find(self, db: Database, key: str, value: object) -> Mapping[str, Any] | None:
         """The row whose column `key` has that value."""

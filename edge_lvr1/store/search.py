@@ -50,7 +50,7 @@ def search(
     if not query or not nodes or limit < 1:
         return []
     where, values = _scope_of_nodes(scope)
-    rows = archive.rows(f"{SEARCH} AND {where} {BEST}", [query, *nodes, *values, limit])
+    rows = archive.rows(f"{_SEARCH} AND {where} {_BEST}", [query, *nodes, *values, limit])
     return [_hit(row) for row in rows]
 
 
@@ -72,13 +72,14 @@ _COMMON = (
 _SAY_NOTHING = frozenset(_COMMON.split())
 """Left out of a query that has other words: they stand in most captions and questions."""
 
-SEARCH = (
+_SEARCH = (
     "SELECT n.recording, n.h, n.m, n.l, n.start_s, n.end_s, r.camera, r.starts_at, c.text, f.rank "
-    "FROM captions_fts f JOIN captions c ON c.node = f.rowid "
-    "JOIN nodes n ON n.id = f.rowid JOIN recordings r ON r.id = n.recording "
+    # CROSS JOIN: the index is asked once, never once for each recording of a scope.
+    "FROM captions_fts f CROSS JOIN captions c ON c.node = f.rowid "
+    "CROSS JOIN nodes n ON n.id = f.rowid CROSS JOIN recordings r ON r.id = n.recording "
     "WHERE captions_fts MATCH ? AND f.rowid BETWEEN ? AND ?"
 )
-BEST = "ORDER BY f.rank, f.rowid LIMIT ?"
+_BEST = "ORDER BY f.rank, f.rowid LIMIT ?"
 
 
 def _nodes_of(archive: Archive, scope: Scope) -> tuple[int, int] | None:

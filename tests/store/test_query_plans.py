@@ -1,0 +1,109 @@
+"""The queries that run all the time never read a whole table (100,000 captions and more)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from edge_lvr1.domain import Level, NodeId, Scope
+from edge_lvr1.store.db import Archive
+from edge_lvr1.store.queues import IngestQueue, JobState, QuestionQueue, QuestionState
+from edge_lvr1.store.search import search
+from edge_lvr1.store.trees import Trees
+from tests.store.footage import NOON, Clock, add, caption
+
+
+def hot(archive: Archive) -> dict[str, Callable[[], object]]:
+    trees, clock = Trees(archive), Clock()
+    jobs, questions = IngestQueue(archive, clock), QuestionQueue(archive, clock)
+    node = trees.plan(1).nodes[0]
+    return {
+        "recording": lambda: trees.recording(1),
+        "recordings of a camera": lambda: trees.recordings(Scope(cameras=("gate",))),
+        "recordings of a time": lambda: trees.recordings(Scope(until=NOON)),
+        "plan": lambda: trees.plan(1),
+        "caption": lambda: trees.caption(1, NodeId((1, 1))),
+        "captions": lambda: trees.captions(1, Level.HIGH),
+        "put caption": lambda: trees.put_caption(1, caption(node)),
+        "progress": lambda: trees.progress(1),
+        "search": lambda: search(archive, "person", Scope(recording=1)),
+        "offer": lambda: jobs.offer("/a.mp4", 1, 2),
+        "lease a job": lambda: jobs.lease("worker", 60.0),
+        "failed jobs": lambda: jobs.jobs(JobState.FAILED),
+        "lease a question": lambda: questions.lease("worker", 60.0),
+        "cancelled": lambda: questions.cancelled("q1"),
+        "steps": lambda: questions.steps("q1"),
+        "queued": questions.queued,
+        "answered questions": lambda: questions.list(QuestionState.DONE),
+    }
+
+
+def statements(archive: Archive, database: Database, run: Callable[[], object]) -> list[str]:
+    told: list[str] = []
+    database.conn.set_trace_callback(told.append)
+    try:
+        run()
+    finally:
+        database.conn.set_trace_callback(None)
+    return [sql for sql in told if sql.split()[0] in ("SELECT", "UPDATE", "INSERT", "DELETE")]
+
+
+def test_hot_queries_read_no_whole_table(tmp_path: Path) -> None:
+    with Archive(tmp_path / "archive.db").open() as archive:
+        add(Trees(archive))
+        database = archive.connect()
+        scans = {}
+        for name, run in hot(archive).items():
+            found = statements(archive, database, run)
+            assert found, name
+            plans = [row[3] for s in found for row in database.execute(f"EXPLAIN QUERY PLAN {s}")]
+            scans[name] = [step for step in plans if step.startswith("SCAN") and _whole(step)]
+
+        assert {name: steps for name, steps in scans.items() if steps} == {}
+
+
+def _whole(step: str) -> bool:
+    # A full-text look-up is a SCAN of its virtual table, and JSON lists are short.
+    return "VIRTUAL TABLE" not in step and "CONSTANT ROW" not in step
+
+
+def test_query_plan_check_sees_a_whole_scan(archive: Archive) -> None:
+    database = archive.connect()
+
+    plan = [row[3] for row in database.execute("EXPLAIN QUERY PLAN SELECT * FROM nodes")]
+
+    assert [step for step in plan if step.startswith("SCAN") and _whole(step)] == plan
+
+
+def test_lease_costs_the_same_however_many_wait(archive: Archive) -> None:
+    queue = IngestQueue(archive, Clock())
+    database = archive.connect()
+
+    def cost(waiting: int) -> int:
+        with archive.transaction() as db:
+            db.conn.executemany(
+                "INSERT INTO jobs(path, size_bytes, mtime_ns, offered_s) VALUES (?, 1, 2, 3)",
+                [(f"/{waiting}/{number}.mp4",) for number in range(waiting)],
+            )
+        ticks: list[None] = []
+        database.conn.set_progress_handler(lambda: ticks.append(None), 10)
+        assert queue.lease("worker", 60.0) is not None
+        database.conn.set_progress_handler(None, 0)
+        return len(ticks)
+
+    few, many = cost(5), cost(5000)
+
+    assert many < 2 * few
+
+
+def test_search_asks_the_index_first(archive: Archive) -> None:
+    for number in range(30):
+        add(Trees(archive), f"{number}")
+    database = archive.connect()
+
+    found = statements(archive, database, lambda: search(archive, "car", Scope(cameras=("gate",))))
+
+    plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {found[-1]}")]
+    assert plan[0].startswith("SCAN f VIRTUAL TABLE")
