@@ -69,7 +69,7 @@ def decide_free(dialogue: Dialogue, asked: Asked, moves: Moves) -> Move:
                 thought.append(f"I open {node}, which promises {promise:.2f}.")
                 return Move(" ".join(thought), GetCaption(node))
         leaf = best or _any_leaf(dialogue)
-        if leaf is not None and not dialogue.looks:
+        if leaf is not None and search.wanted and not dialogue.looks:
             thought.append(f"I have {leaf.node} looked at before I answer.")
             query = " ".join(dialogue.question.split())[:300]
             return Move(" ".join(thought), VideoQa(leaf.node, query))
@@ -142,7 +142,7 @@ def _next_node(dialogue: Dialogue, search: _Search, grid: Grid) -> tuple[NodeId,
 def _timed_scores(parent: Shown, search: _Search) -> list[tuple[float, float]]:
     """Scores of a caption's passages that say from when they tell: (seconds, score)."""
     marks = list(_TIMED.finditer(parent.text))
-    ends = [*(mark.start() for mark in marks[1:]), len(parent.text)]
+    ends = [mark.start() for mark in marks[1:]] + [len(parent.text)] * bool(marks)
     return [
         # A passage's time may be rounded down to just before the child it tells of.
         (float(mark[1]) + 0.05, search.score(parent.text[mark.end() : end]))

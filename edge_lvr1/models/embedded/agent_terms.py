@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from edge_lvr1.models.embedded.agent_words import vocabulary
 
@@ -78,10 +79,12 @@ def stem(word: str) -> str:
     return word[:-1] if word.endswith("e") and len(word) > 4 else word
 
 
-def terms(text: str) -> list[str]:
+@lru_cache(maxsize=2048)  # a caption is scored again in every round
+def terms(text: str) -> tuple[str, ...]:
     """The stems of a text's content words, in order."""
     found = re.findall(r"[^\W\d_][\w'-]*|\d+", text.lower())
-    return [stem(word) for word in found if (word not in _STOP and len(word) > 1) or word.isdigit()]
+    kept = (word for word in found if (word not in _STOP and len(word) > 1) or word.isdigit())
+    return tuple(stem(word) for word in kept)
 
 
 def _groups() -> dict[str, frozenset[str]]:
@@ -114,8 +117,11 @@ class Corpus:
         return cls(len(counted), frequency, max(1.0, mean))
 
     def weight(self, term: str) -> float:
-        """Inverse document frequency; a term in every caption tells them little apart."""
-        n = self.frequency.get(term, 0)
+        """Inverse document frequency, of the term or of its commonest synonym.
+
+        A term in every caption tells them little apart, whichever word they use for it.
+        """
+        n = max(self.frequency.get(near, 0) for near in (term, *_NEAR.get(term, ())))
         return math.log(1 + (self.documents - n + 0.5) / (n + 0.5))
 
     def score(self, query: Mapping[str, float], text: str) -> float:

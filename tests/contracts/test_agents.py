@@ -1,0 +1,114 @@
+"""One suite over every agent: what the loop relies on, whatever is behind the Protocol."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from edge_lvr1.domain import FinalAnswer, Invalid, NodeId, Verdict
+from edge_lvr1.models.base import Agent, Message, Moves
+from edge_lvr1.models.embedded.agent import EmbeddedAgent
+from edge_lvr1.navigator.actions import parse_reply
+from edge_lvr1.navigator.conversation import Conversation, caption_observation
+from tests.navigator.written_trees import ScriptedAgent, WrittenTree, ask, cars, people, question
+
+
+def scripted() -> Agent:
+    """An agent with a script long enough for every test here."""
+    opening = "<think>first a look</think>\n<tool>get_caption((1,2))</tool>"
+    return ScriptedAgent([opening, "<think>enough</think>\n<answer>A</answer>"] * 10)
+
+
+MAKERS = {"embedded": EmbeddedAgent, "scripted": scripted}
+
+
+@pytest.fixture(params=sorted(MAKERS))
+def make_agent(request: pytest.FixtureRequest) -> Callable[[], Agent]:
+    return MAKERS[request.param]
+
+
+def conversation_of(
+    tree: WrittenTree, text: str, *options: str, last: bool = False
+) -> Conversation:
+    highs = [tree.caption(NodeId((n,))) for n in range(1, tree.plan.width + 1)]
+    return Conversation.begin(question(text, *options), tree.plan.duration_s, highs, last=last)
+
+
+def far_away() -> float:
+    return time.monotonic() + 60.0
+
+
+def test_it_has_a_name(make_agent: Callable[[], Agent]) -> None:
+    assert make_agent().name
+
+
+def test_it_replies_with_a_thought_and_a_legal_move(make_agent: Callable[[], Agent]) -> None:
+    tree = people()
+    session = make_agent().open()
+    moves = Moves(width=4, opened=frozenset())
+
+    reply = session.reply(conversation_of(tree, "Is anyone there?").messages, moves, far_away())
+
+    thought, action = parse_reply(reply, moves)
+    assert thought
+    assert not isinstance(action, Invalid)
+    session.close()
+
+
+def test_it_goes_on_from_what_came_back(make_agent: Callable[[], Agent]) -> None:
+    tree = people()
+    session = make_agent().open()
+    conversation = conversation_of(tree, "Is anyone there?", "yes", "no")
+    opened = NodeId((1, 2))
+    first = session.reply(conversation.messages, Moves(4, frozenset(), "AB"), far_away())
+    conversation = conversation.replied(first).told(
+        caption_observation(tree.caption(opened), last=False)
+    )
+    moves = Moves(4, frozenset({opened}), "AB")
+
+    second = session.reply(conversation.messages, moves, far_away())
+
+    assert not isinstance(parse_reply(second, moves)[1], Invalid)
+    session.close()
+
+
+def test_the_conversation_it_is_given_stays_as_it_was(make_agent: Callable[[], Agent]) -> None:
+    messages = list(conversation_of(cars(), "Is there a red car?").messages)
+    before = [Message(message.role, message.content) for message in messages]
+    session = make_agent().open()
+
+    session.reply(messages, Moves(2, frozenset()), far_away())
+
+    assert messages == before
+    session.close()
+
+
+def test_sessions_do_not_know_of_each_other(make_agent: Callable[[], Agent]) -> None:
+    agent = make_agent()
+    one, other = agent.open(), agent.open()
+    moves = Moves(2, frozenset())
+
+    of_cars = one.reply(conversation_of(cars(), "Is there a red car?").messages, moves, far_away())
+    one.close()
+    of_people = other.reply(
+        conversation_of(people(), "Is there a dog?").messages, Moves(4, frozenset()), far_away()
+    )
+
+    assert not isinstance(parse_reply(of_cars, moves)[1], Invalid)
+    assert not isinstance(parse_reply(of_people, Moves(4, frozenset()))[1], Invalid)
+    other.close()
+
+
+def test_the_loop_brings_a_question_with_options_to_an_end(
+    make_agent: Callable[[], Agent],
+) -> None:
+    asked = question("Which way does the red car move?", "up", "down")
+
+    answer, steps = ask(make_agent(), asked, cars())
+
+    assert answer.verdict is Verdict.ANSWERED
+    assert answer.option == "A"
+    assert isinstance(steps[-1].action, FinalAnswer)
+    assert answer.rounds <= asked.max_rounds
