@@ -26,8 +26,8 @@ FLICKER_CLIP = 40.0
 LEAST_DIFFERENCE = 13.0
 """Grey levels; H.264 at usual qualities leaves 2 to 5 after scaling down."""
 
-_FIT_STRIDE = 4
-_FIT_ROUNDS = 3
+_FIT_STRIDE = 6
+_FIT_ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ class Background:
 
     def under(self, light: Light) -> Image:
         """The empty scene as it would look in that light, uint8 RGB."""
-        lit = self.picture * light.gain + light.offset
-        return np.clip(lit, 0, 255, out=lit).astype(np.uint8)
+        lit = cv2.transform(self.picture, np.column_stack([np.diag(light.gain), light.offset]))
+        return np.asarray(cv2.convertScaleAbs(cv2.max(lit, 0.0)), np.uint8)
 
     def differs(self, difference: Image) -> Mask:
         """Where a difference in grey levels (uint8 (h, w)) is more than the pixel's flicker."""
@@ -87,13 +87,13 @@ class Background:
         keep: NDArray[np.bool_],
     ) -> None:
         """Follow the frame outside `keep` (bool, (h, w)), where subjects are."""
-        weight = np.where(keep, np.float32(0), np.float32(LEARN))
-        step = image.astype(np.float32) - lit
-        step /= np.maximum(light.gain, 0.2)
-        self.picture += step * weight[..., None]
-        np.clip(self.picture, 0, 255, out=self.picture)
-        change = np.minimum(difference.astype(np.float32), FLICKER_CLIP) - self.flicker
-        self.flicker += np.where(keep, np.float32(0), np.float32(FLICKER_LEARN)) * change
+        free = (~keep).astype(np.uint8)
+        # From the lit scene, which is clipped like the frame: what both show as white stays.
+        step = cv2.subtract(image, lit, dtype=cv2.CV_32F)
+        step = cv2.transform(step, np.diag(LEARN / np.maximum(light.gain, 0.2)))
+        cv2.add(self.picture, step, dst=self.picture, mask=free)
+        seen = cv2.min(difference, FLICKER_CLIP)
+        cv2.accumulateWeighted(seen, self.flicker, FLICKER_LEARN, mask=free)
 
     def replace(self, image: Image, light: Light, where: NDArray[np.bool_]) -> None:
         """Take the frame as the empty scene there: a hole in the model is healed."""

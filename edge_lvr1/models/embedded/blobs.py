@@ -15,7 +15,8 @@ LEAST_AREA = 0.0009
 
 _CLOSE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 9))  # heads and legs join upright
 _OPEN = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-_STRONG = 2.0
+_STRONG = 24.0  # grey levels that the strongest tenth of a real blob differs by
+_WHOLE = 128  # a ratio of 1 in eight bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def _measure(scene: Scene, inside: NDArray[np.bool_], x: int, y: int) -> Blob | 
     height, width = inside.shape
     here = (slice(y, y + height), slice(x, x + width))
     strength = scene.difference[here][inside]
-    if float(np.percentile(strength, 90)) < _STRONG * 12:
+    if float(np.percentile(strength, 90)) < _STRONG:
         return None
     pixels = scene.image[here][inside]
     shadow = _shadow(scene.image[here], scene.lit[here]) & inside
@@ -174,9 +175,11 @@ def _edge(scene: Scene, inside: NDArray[np.bool_], x: int, y: int) -> float:
 
 def _shadow(image: Image, lit: Image) -> NDArray[np.bool_]:
     """Pixels that are the empty scene at 45 to 97 % of its light, in its own hue."""
-    ratio = (image.astype(np.float32) + 1) / (lit.astype(np.float32) + 1)
-    low, high = ratio.min(axis=2), ratio.max(axis=2)
-    return np.asarray((low > 0.45) & (high < 0.97) & (high - low < 0.12), np.bool_)
+    ratio = cv2.split(cv2.divide(image, lit, scale=_WHOLE))
+    low = cv2.min(cv2.min(ratio[0], ratio[1]), ratio[2])
+    high = cv2.max(cv2.max(ratio[0], ratio[1]), ratio[2])
+    dimmed = (low > 0.45 * _WHOLE) & (high < 0.97 * _WHOLE)
+    return np.asarray(dimmed & (cv2.subtract(high, low) < 0.12 * _WHOLE), np.bool_)
 
 
 def histogram(pixels: NDArray[np.uint8], gain: NDArray[np.float32]) -> NDArray[np.float32]:

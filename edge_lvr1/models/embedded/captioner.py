@@ -172,8 +172,8 @@ def _first_look(frames: Sequence[Frame]) -> Watcher:
     """
     if not frames:
         raise ModelError("no frame of this span could be decoded; look at the file with a player")
-    learner = Watcher.of(frames[0].image)
-    for frame in frames:
+    learner = Watcher.of(frames[0].image, looks=False)
+    for frame in frames[::2]:
         learner.step(frame)
     watcher = Watcher.of(frames[0].image)
     watcher.background = learner.background

@@ -30,7 +30,7 @@ MOST_FRAMES = 150
 _NEAR = 0.25  # share of the picture between a blob and where the notes have the subject
 _FIGURE_EDGE = 0.1
 
-_SEEN_WORDS = frozenset(
+_SEEN = (
     "person persons people man men woman women boy girl child children kid figure figures human "
     "someone somebody anyone anybody everyone visitor visitors pedestrian pedestrians walker guy "
     "lady who whom whose vehicle vehicles car cars van vans truck trucks lorry bus taxi shape "
@@ -43,9 +43,9 @@ _SEEN_WORDS = frozenset(
     "went gone stand stands standing stood still stay stays stop stops stopped walk walks walking "
     "walked drive drives driving drove pass passes cross crosses appear appears arrive arrives "
     "vanish direction way first last second third many much number count long time times moment "
-    "second seconds minute minutes".split()
+    "second seconds minute minutes"
 )
-_PLAIN_WORDS = frozenset(
+_PLAIN = (
     "a an the is are was were be been being am do does did done has have had having can could "
     "will would shall should may might must there here this that these those it its he she they "
     "them his her their him we you i me my your our us of in on at to from by with without for "
@@ -56,8 +56,10 @@ _PLAIN_WORDS = frozenset(
     "happening happened doing whether about out off again around across through one two three "
     "four five six seven eight nine ten zero present exactly really anything something nothing "
     "detail details get gets got give wearing wears wear dressed clothes clothing shirt jacket "
-    "trousers coat colour-of behind front next towards toward away back forward onward".split()
+    "trousers coat colour-of behind front next towards toward away back forward onward"
 )
+_SEEN_WORDS = frozenset(_SEEN.split())
+_PLAIN_WORDS = frozenset(_PLAIN.split())
 _CANNOT = "I look for shapes, colours and motion; I cannot recognise"
 
 

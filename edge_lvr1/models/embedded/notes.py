@@ -28,7 +28,7 @@ from edge_lvr1.models.embedded.wording import SceneEvent
 
 FORMAT = 1
 _FLICKER_SCALE = 4.0
-_PASSING = {"mask", "figure", "shape"}  # of the last frame: not kept between windows
+_PASSING = {"mask", "figure", "stride", "shape"}  # of the last frame: not kept between windows
 
 
 def dump(watcher: Watcher, until_s: float, *, done: bool) -> dict[str, Any]:
@@ -139,7 +139,8 @@ def _join(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any
 
 def _clip(record: Mapping[str, Any], label: str, span: Span) -> dict[str, Any]:
     start, end = max(record["from_s"], span.start_s), min(record["to_s"], span.end_s)
-    before, after = record["from_s"] < span.start_s, record["to_s"] > span.end_s
+    before = record["from_s"] < span.start_s or record["early"]
+    after = record["to_s"] > span.end_s or record["stays"]
     still = [[max(a, start), min(b, end)] for a, b in record["still"] if a < end and b > start]
     return {
         "label": label,
@@ -170,7 +171,7 @@ def place(path: Sequence[Sequence[float]], time_s: float) -> list[float]:
 
 
 def _dump_background(background: Background) -> dict[str, str]:
-    picture = np.round(background.picture).astype(np.uint8)
+    picture = np.clip(np.round(background.picture), 0, 255).astype(np.uint8)
     flicker = np.clip(np.round(background.flicker * _FLICKER_SCALE), 0, 255).astype(np.uint8)
     return {"picture": _write_png(picture), "flicker": _write_png(flicker)}
 

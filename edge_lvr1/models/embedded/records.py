@@ -7,6 +7,7 @@ busy hours of them fit beside the captions.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 from edge_lvr1.models.embedded import colours
@@ -16,10 +17,17 @@ from edge_lvr1.models.embedded.wording import Kind
 _PATH_KEPT = 40
 _EDGE_SHARE = 0.02
 _STILL_S = 2.0
+_LEAP = 0.6  # own lengths
+_EARLY_S = 0.25  # in view from the recording's first frames on
 
 
-def judge(track: Track, width: int, height: int, *, rests: bool = False) -> dict[str, Any] | None:
-    """The record of a track; None where it was no subject (flicker, shadow, a hole)."""
+def judge(
+    track: Track, width: int, height: int, *, rests: bool = False, stays: bool = False
+) -> dict[str, Any] | None:
+    """The record of a track; None where it was no subject (flicker, shadow, a hole).
+
+    `rests`: it was left lying and became part of the scene. `stays`: the recording ended first.
+    """
     kind = kind_of(track, width, height)
     if kind is None:
         return None
@@ -32,9 +40,11 @@ def judge(track: Track, width: int, height: int, *, rests: bool = False) -> dict
         "to_s": round(track.last_s, 2),
         "colours": list(naming.get(kind, colours.of_vehicle)(shares)),
         "size": _size(track, height),
-        "enters": entry,
-        "leaves": None if rests else way_out,
+        "enters": None if track.first_s <= _EARLY_S else entry,
+        "leaves": None if rests or stays else way_out,
         "rests": rests,
+        "stays": stays,
+        "early": track.first_s <= _EARLY_S,
         "still": [[round(a, 2), round(b, 2)] for a, b in still_spans(track, height)],
         "path": _short_path(track, width, height),
     }
@@ -61,7 +71,8 @@ def person_like(track: Track) -> bool:
     Looks at a standing shape do not count alone: a bottle scores like a person for hours.
     """
     moving = track.moving_votes
-    return moving >= 4 and moving >= 0.25 * track.moving_looks
+    stood = track.votes >= 12 and track.votes >= 0.7 * track.looks
+    return moving >= (3 if stood else 4) and moving >= 0.25 * track.moving_looks
 
 
 def _vehicle_like(
@@ -75,6 +86,8 @@ def _vehicle_like(
     entry, way_out = _sides(track, width, height)
     if track.clear_hits < 2 and (entry == way_out or not (entry and way_out)):
         return False  # it reaches in and is drawn back: an arm, not a passer-by
+    if _leaps(track) > _LEAP * own:
+        return False  # the track went over to something else
     steady = travel > 0.6 * length and travel > min(0.8 * own, 0.5 * max(width, height))
     return steady and solid > 0.8 and rigid > 0.72
 
@@ -85,8 +98,14 @@ def _travel(track: Track) -> tuple[float, float]:
     x0, y0 = points[0]
     far = max(range(len(points)), key=lambda i: math.hypot(points[i][0] - x0, points[i][1] - y0))
     travel = math.hypot(points[far][0] - x0, points[far][1] - y0)
-    steps = zip(points[:far], points[1 : far + 1], strict=True)
+    steps = pairwise(points[: far + 1])
     return travel, max(1.0, sum(math.hypot(b[0] - a[0], b[1] - a[1]) for a, b in steps))
+
+
+def _leaps(track: Track) -> float:
+    """The longest step between two sightings that followed each other at once, in pixels."""
+    steps = ((_apart(two, one), two[0] - one[0]) for one, two in pairwise(track.path))
+    return max((step for step, since_s in steps if since_s < 0.5), default=0.0)
 
 
 def _size(track: Track, height: int) -> str:
@@ -122,11 +141,14 @@ def _apart(one: list[float], other: list[float]) -> float:
 def _sides(track: Track, width: int, height: int) -> tuple[str | None, str | None]:
     first, last = track.path[0], track.path[-1]
     begin = [p for p in track.path if p[0] <= first[0] + 2.5]
-    finish = [p for p in track.path if p[0] >= last[0] - 2.5]
+    # Of the last moments only a foot is in view, and the middle of what is seen says little.
+    finish = [p for p in track.path if last[0] - 3.0 <= p[0] <= last[0] - 0.6]
+    if len(finish) < 3:
+        finish = [p for p in track.path if p[0] >= last[0] - 2.5]
     came = [t for t in track.touched if t[0] <= first[0] + 0.7]
-    went = [t for t in track.touched if t[0] >= last[0] - 0.7]
+    went = [t for t in track.touched if t[0] >= last[0] - 1.0]
     inward = (begin[-1][1] - first[1], begin[-1][2] - first[2])
-    outward = (last[1] - finish[0][1], last[2] - finish[0][2])
+    outward = (finish[-1][1] - finish[0][1], finish[-1][2] - finish[0][2])
     return _side(came, inward, (width, height)), _side(
         went, (-outward[0], -outward[1]), (width, height)
     )

@@ -30,6 +30,7 @@ class LightWatch:
     """Tells a lasting change of the scene's light from exposure and flicker."""
 
     base: float | None = None
+    unsure: bool = False  # the base was taken with a subject in view
     left_s: float | None = None  # when the level left the base
     last_busy_s: float = -math.inf
     recent: list[list[float]] = field(default_factory=list)  # [time, level], the last 2 s
@@ -41,7 +42,7 @@ class LightWatch:
         if covered > _BUSY:
             self.last_busy_s = time_s
         if self.base is None:
-            self.base = level
+            self.base, self.unsure = level, covered > _BUSY
             return None
         away = level - self.base
         if abs(away) < _AWAY:
@@ -63,15 +64,18 @@ class LightWatch:
         return self.last_busy_s > time_s - _AFTER_S
 
     def _settle(self, time_s: float, hold_s: float) -> tuple[float, str] | None:
-        assert self.base is not None and self.left_s is not None
+        if self.base is None or self.left_s is None:
+            return None
         levels = [level for when, level in self.recent if when > time_s - min(hold_s, 1.5)]
         steady = max(levels) - min(levels) < _STEADY
         away = levels[-1] - self.base
         if not steady or time_s - self.left_s < hold_s:
             return None
         event = (self.left_s, "dims" if away < 0 else "brightens")
+        told = abs(away) >= _NOTABLE and not self.unsure
         self.base, self.left_s = levels[-1], None
-        return event if abs(away) >= _NOTABLE else None
+        self.unsure = self._busy(time_s)
+        return event if told else None
 
 
 def light_level(lit: Image) -> float:

@@ -71,6 +71,7 @@ class Track:
     tall: list[list[float]] = field(default_factory=list)  # [time, figure height], last 0.8 s
     mask: NDArray[np.bool_] | None = None  # of the last frame; not kept between windows
     figure: Box | None = None  # the mask's box without shadow; likewise
+    stride: float = 0.0  # how far that moved since the last frame, in its heights; likewise
     shape: NDArray[np.uint8] | None = None  # the mask at a fixed size; likewise
 
     @property
@@ -247,7 +248,15 @@ def hit(track: Track, pieces: Sequence[Blob], time_s: float) -> None:
         track.static_since_s = time_s
     if edge > OUTLINE or moving > MOVING:
         track.alive_s = time_s
-    track.mask, track.figure = mask, _figure(pieces)
+    before, track.mask, track.figure = track.figure, mask, _figure(pieces)
+    track.stride = _stride(before, track.figure)
+
+
+def _stride(before: Box | None, now: Box | None) -> float:
+    if before is None or now is None:
+        return 0.0
+    (x0, y0), (x1, y1) = before.centre, now.centre
+    return math.hypot(x1 - x0, y1 - y0) / now.height
 
 
 def _figure(pieces: Sequence[Blob]) -> Box | None:

@@ -29,6 +29,7 @@ _FOREVER_S = 1800.0
 _MOST_LOOKS = 48
 _LOOK_EVERY_S = 0.35
 _MOST_SAMPLES = 40
+_STRIDES = (0.012, 0.4)  # heights between two frames: slower is standing, faster is a jump
 _SHAPE_PX = (32, 32)
 _ERODE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
 _KEEP = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
@@ -36,7 +37,10 @@ _KEEP = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
 
 @dataclass(slots=True)
 class Watcher:
-    """What is known so far; `step` takes it one frame further."""
+    """What is known so far; `step` takes it one frame further.
+
+    One that does not look only learns the empty scene: it judges no shape and tells nothing.
+    """
 
     background: Background
     tracker: Tracker
@@ -44,14 +48,15 @@ class Watcher:
     records: list[dict[str, Any]] = field(default_factory=list)
     events: list[list[Any]] = field(default_factory=list)
     covered: float = 0.0
+    looks: bool = True
     last: Image | None = None  # not kept between windows
     look: PersonLook = field(default_factory=PersonLook.new)
 
     @classmethod
-    def of(cls, image: Image) -> Watcher:
-        """A watcher that has seen one frame."""
+    def of(cls, image: Image, *, looks: bool = True) -> Watcher:
+        """A watcher that takes a first frame for the empty scene."""
         height, width = image.shape[:2]
-        return cls(Background.of(image), Tracker(width, height))
+        return cls(Background.of(image), Tracker(width, height), looks=looks)
 
     def step(self, frame: Frame) -> None:
         """Take in the next frame."""
@@ -75,7 +80,7 @@ class Watcher:
         for track in self.tracker.update(found, frame.time_s):
             self._finish(track)
         healed = self._settle_tracks(seen, light, frame.time_s)
-        for track in self.tracker.tracks:
+        for track in self.tracker.tracks if self.looks else ():
             if track.seen and track.last_s == frame.time_s:
                 self._look(track, seen, frame.time_s)
         keep = _protected(found, mask.shape) & ~healed
@@ -87,16 +92,18 @@ class Watcher:
         if event:
             self.events.append([round(event[0], 2), event[1]])
         for track in self.tracker.tracks:
-            if track.last_s > time_s - 0.5:
+            stays = min(track.alive_s, track.last_s) > time_s - 0.7
+            if stays:
                 track.last_s = time_s
-            self._finish(track)
+            self._finish(track, stays=stays)
         self.tracker.tracks = []
 
-    def _finish(self, track: Track, *, rests: bool = False) -> None:
+    def _finish(self, track: Track, *, rests: bool = False, stays: bool = False) -> None:
         if track.alive_s < track.last_s - 1.0 and not track.shared:
             track.last_s = max(track.first_s, track.alive_s)  # after that: light, or a hole
             track.path = [p for p in track.path if p[0] <= track.last_s] or track.path[:1]
-        record = records.judge(track, self.tracker.width, self.tracker.height, rests=rests)
+        size = self.tracker.width, self.tracker.height
+        record = records.judge(track, *size, rests=rests, stays=stays)
         if record is not None:
             self.records.append(record)
 
@@ -149,13 +156,14 @@ class Watcher:
         kept = []
         for track in self.tracker.tracks:
             fate = _fate(track, time_s) if track.last_s == time_s and not track.shared else None
-            if fate is None:
+            if fate is None or (fate == "left" and not self.looks):
                 kept.append(track)
                 continue
             healed |= _footprint(track, healed.shape)
             self._finish(track, rests=fate == "left")
         self.tracker.tracks = kept
-        self.background.replace(seen.image, light, healed)
+        if healed.any():
+            self.background.replace(seen.image, light, healed)
         return healed
 
     def _look(self, track: Track, seen: Scene, time_s: float) -> None:
@@ -186,6 +194,8 @@ class Watcher:
             return
         if sides[2] and _came_from_above(track):
             return
+        # Its own steps count, not a shadow that crosses it or a hand that jumps to it.
+        moving = moving and _STRIDES[0] <= track.stride <= _STRIDES[1]
         done = track.moving_looks if moving else track.looks - track.moving_looks
         if done >= _MOST_LOOKS or time_s - track.voted_s < (_LOOK_EVERY_S if not moving else 0.0):
             return
@@ -212,7 +222,9 @@ def _came_from_above(track: Track) -> bool:
     people stand on the ground.
     """
     first = [entry for entry in track.touched if entry[0] <= track.first_s + 0.5]
-    return any(entry[3] for entry in first) and not any(entry[4] for entry in first)
+    early = [point for point in track.path if point[0] <= track.first_s + 1.0]
+    came = abs(early[-1][2] - early[0][2]) > 0.1 * early[-1][4]  # and did not stand there
+    return came and any(entry[3] for entry in first) and not any(entry[4] for entry in first)
 
 
 def _compare(background: Background, image: Image, light: Light, last: Image | None) -> Scene:

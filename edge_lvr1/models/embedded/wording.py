@@ -24,6 +24,9 @@ NOTHING_SEEN = "No motion seen."
 MOVED = 0.06
 """Net movement, as a share of the frame's side, from which a direction is claimed."""
 
+GLIMPSE_S = 0.5
+"""A subject that a leaf shows for less than this, at its very edge, is described next door."""
+
 
 class Kind(str, Enum):
     """What a tracked shape looked like."""
@@ -83,6 +86,11 @@ class Sighting:
         """Direction of the net movement; None where it moved too little to say."""
         return heading_of(self.dx, self.dy)
 
+    @property
+    def glimpsed(self) -> bool:
+        """Whether only the end or the beginning of its stay falls into the span, and barely."""
+        return self.before != self.after and self.seen.duration_s < GLIMPSE_S
+
 
 def heading_of(dx: float, dy: float) -> str | None:
     """The direction word of a net movement in shares of the picture; None if too small."""
@@ -139,9 +147,13 @@ def write(
 
     With `tally` (levels above the leaves, or more than one subject of a kind), a sentence
     counts each kind first; then one sentence a subject and one an event. Counts and times
-    are always told; subjects past `max_words` are left out by number, never silently.
+    are always told; subjects past `max_words` are left out by number, never silently. A leaf
+    (no `tally`) names what it only glimpses without describing it.
     """
     sentences = [_write_event(event) for event in events]
+    if not tally:
+        sentences = [*(_write_glimpse(s) for s in sightings if s.glimpsed), *sentences]
+        sightings = [s for s in sightings if not s.glimpsed]
     counted = [t for t in tallies(sightings) if tally or len(t.labels) > 1]
     head = [_write_tally(t) for t in counted]
     used = sum(len(sentence.split()) for sentence in [*head, *sentences])
@@ -322,6 +334,10 @@ def _read_sighting(match: re.Match[str]) -> Sighting:
         dy=dy,
         still=still,
     )
+
+
+def _write_glimpse(s: Sighting) -> str:
+    return f"{s.label} is glimpsed from {s.seen.start_s:.1f} to {s.seen.end_s:.1f} s."
 
 
 def _write_event(event: SceneEvent) -> str:
