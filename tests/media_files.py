@@ -221,6 +221,32 @@ def rot_all(path: Path, after: float = 0.0) -> Path:
     return path
 
 
+def spoil_time(path: Path, time_s: float, rotten_s: float) -> Path:
+    """Change the presentation time of one picture of a transport stream (ISO 13818-1)."""
+
+    def coded(moment_s: float) -> bytes:
+        ticks = round(moment_s * 90000)
+        return bytes(
+            (
+                (ticks >> 29 & 0x0E) | 1,
+                ticks >> 22 & 0xFF,
+                (ticks >> 14 & 0xFE) | 1,
+                ticks >> 7 & 0xFF,
+                (ticks << 1 & 0xFE) | 1,
+            )
+        )
+
+    data = bytearray(path.read_bytes())
+    for prefix in (0x20, 0x30):  # a picture with one time stamp, or the first of two
+        old = coded(time_s)
+        at = data.find(bytes((old[0] | prefix,)) + old[1:])
+        if at >= 0:
+            new = coded(rotten_s)
+            data[at : at + 5] = bytes((new[0] | prefix,)) + new[1:]
+    path.write_bytes(data)
+    return path
+
+
 def lying_duration(path: Path, factor: float, frames: int = 100) -> Path:
     """An mp4 whose headers state so many times its real duration."""
     video(path, steady(frames))

@@ -11,8 +11,9 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -30,7 +31,9 @@ MAX_PIXELS = 100_000_000  # three times 8K UHD
 FALLBACK_FPS = 25.0  # what FFmpeg assumes of a raw stream that states no rate
 MAX_FPS = 1000.0  # a higher rate is a slip of the container
 SNIFF_BYTES = 4096
+START_PACKETS = 16  # more than are reordered: the first to be shown is among them
 MAX_BOXES = 64
+NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS of libavformat/avformat.h
 
 # Names of FFmpeg's demuxers. Left out on purpose: concat, hls, dash, image sequences, tty.
 FORMATS = (
@@ -57,7 +60,8 @@ class Video:
     @property
     def timed(self) -> bool:
         """Whether packets carry times. Raw H.264 does not: its frames can only be counted."""
-        return self.stream.start_time is not None
+        raw = self.container.format.flags & NO_TIMESTAMPS
+        return self.stream.start_time is not None or not raw
 
     def time_s(self, pts: int) -> float:
         """Seconds after the track's start of one of its time stamps."""
@@ -85,10 +89,12 @@ def open_video(path: Path, threads: Literal["AUTO", "SLICE"] = "AUTO") -> Iterat
         raise MediaError(_why_closed(path, error)) from error
     with container:
         stream = _picture_track(path, container)
+        if stream.codec_context is None:
+            raise MediaError(f"{path} has pictures in a coding that is not known; convert it")
         check_size(path, stream.codec_context.width, stream.codec_context.height)
         stream.thread_type = ThreadType[threads]
         stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        first_pts_s = float((stream.start_time or 0) * (stream.time_base or 0))
+        first_pts_s = float(_start_pts(container, stream) * (stream.time_base or 0))
         yield Video(path, container, stream, first_pts_s, _fps(stream))
 
 
@@ -128,6 +134,17 @@ def _picture_track(path: Path, container: InputContainer) -> VideoStream:
     if container.streams.audio:
         raise NoVideoError(f"{path} holds only sound, no video; give a file with pictures")
     raise NoVideoError(f"{path} holds no video track; give a file with pictures")
+
+
+def _start_pts(container: InputContainer, stream: VideoStream) -> int:
+    if stream.start_time is not None:
+        return stream.start_time
+    if container.format.flags & NO_TIMESTAMPS:
+        return 0
+    with suppress(FFmpegError, IndexError):
+        packets = islice(container.demux(stream), START_PACKETS)
+        return min((packet.pts for packet in packets if packet.pts is not None), default=0)
+    return 0
 
 
 def _fps(stream: VideoStream) -> float:

@@ -7,6 +7,7 @@ recordings: times are seconds after the file's first picture.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 from typing import TypeAlias
@@ -27,6 +28,7 @@ STEP_BACK_S = 2.0  # a seek that came out too late is tried again this much earl
 BEFORE_START_S = 10.0
 ROTTEN_S = 30.0  # where a GOP does not decode at all, begin this much earlier
 SNAP_SEEK_S = 30.0  # keyframes further ahead than this are sought, nearer ones read up to
+LEAP_S = 60.0  # longer gaps between pictures need a second picture to be believed
 SAME_TIME_S = 1e-4  # container clocks round: times this close are the same
 
 Packets: TypeAlias = "Iterator[Packet[VideoStream]]"
@@ -112,10 +114,15 @@ def _last_key(
 
 def demuxed(video: Video) -> Packets:
     """Packets from where the file stands; ends quietly where the file breaks off."""
-    try:
-        yield from video.container.demux(video.stream)
-    except FFmpegError as error:
-        logger.debug("%s: reading stopped: %s", video.path, error)
+    while True:
+        try:
+            yield from video.container.demux(video.stream)
+            return
+        except IndexError:
+            continue  # PyAV stumbles over a track that began half way; go on behind its packet
+        except FFmpegError as error:
+            logger.debug("%s: reading stopped: %s", video.path, error)
+            return
 
 
 def keyframe_interval_s(video: Video) -> float | None:
@@ -141,12 +148,24 @@ def keyframe_interval_s(video: Video) -> float | None:
 def _timed(
     video: Video, frames: Iterable[VideoFrame]
 ) -> Generator[tuple[float, VideoFrame], None, None]:
-    last_s = float("-inf")
+    """Frames with times that rise.
+
+    A clock that was set back while recording is not followed, and a leap ahead only when the
+    next frame bears it out: a rotten time must not cost what comes after it.
+    """
+    last_s = -math.inf
+    leapt: tuple[float, VideoFrame] | None = None
     for count, frame in enumerate(frames):
         time_s = count / video.fps if frame.pts is None else video.time_s(frame.pts)
-        if time_s > last_s:  # a clock that was set back while recording is not followed
-            last_s = time_s
-            yield time_s, frame
+        if time_s <= last_s:
+            continue
+        if leapt is not None and 0 < time_s - leapt[0] <= LEAP_S:
+            yield leapt
+        elif -math.inf < last_s < time_s - LEAP_S:
+            leapt = (time_s, frame)
+            continue
+        leapt, last_s = None, time_s
+        yield time_s, frame
 
 
 def _decoded(video: Video, packets: Packets) -> Iterator[VideoFrame]:

@@ -7,6 +7,7 @@ found by decoding the file's last few seconds. Knows nothing of cameras or wall 
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,7 +17,7 @@ from av.video.frame import VideoFrame
 
 from edge_lvr1.errors import MediaError
 from edge_lvr1.media.container import Video, check_size, open_video
-from edge_lvr1.media.decode import demuxed, keyframe_interval_s, packets_from, pictures
+from edge_lvr1.media.decode import LEAP_S, demuxed, keyframe_interval_s, packets_from, pictures
 
 logger = logging.getLogger(__name__)
 
@@ -119,21 +120,39 @@ def _claimed_s(video: Video) -> float:
 
 
 def _last_keys(video: Video, from_s: float) -> list[float]:
-    """Times of the last keyframes that can be read from a moment on, latest first."""
+    """Times of the last keyframes that can be read from a moment on, latest first.
+
+    A keyframe whose time lies far from those of both its neighbours is rot, not the end.
+    """
     keys: deque[float] = deque(maxlen=TAIL_KEYFRAMES)
+    before_s, alone_s = -math.inf, None
     for packet in packets_from(video, from_s):
-        if packet.is_keyframe and packet.pts is not None:
-            keys.append(video.time_s(packet.pts))
+        if packet.pts is None:
+            continue
+        time_s = video.time_s(packet.pts)
+        if alone_s is not None and abs(time_s - alone_s) <= LEAP_S:
+            keys.append(alone_s)
+        alone_s = None
+        if packet.is_keyframe and abs(time_s - before_s) <= LEAP_S:
+            keys.append(time_s)
+        elif packet.is_keyframe:
+            alone_s = time_s
+        before_s = time_s
+    if alone_s is not None and not keys:
+        keys.append(alone_s)
     return sorted(keys, reverse=True)
 
 
 def _decoded_until(video: Video, from_s: float) -> float | None:
     """End of the last picture that decodes from a keyframe on; None where none does."""
     end_s = None
+    before_s = from_s - 1 / video.fps
     for time_s, frame in pictures(video, from_s):
         if time_s >= from_s:
-            lasts_s = float((frame.duration or 0) * (frame.time_base or 0))
-            end_s = time_s + (lasts_s if 0 < lasts_s < 10 else 1 / video.fps)
+            # Of a variable rate FFmpeg states the mean, which may be seconds.
+            stated_s = float((frame.duration or 0) * (frame.time_base or 0))
+            end_s = time_s + min(stated_s or 1 / video.fps, time_s - before_s)
+        before_s = time_s
     return end_s
 
 

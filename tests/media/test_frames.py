@@ -243,6 +243,40 @@ def test_a_file_of_rot_only_is_reported_and_not_read_for_ever(tmp_path: Path) ->
         list(Footage([whole]).every(1.0, Span(0.0, 30.0)))
 
 
+@pytest.mark.parametrize("rotten_s", [9000.0, 120.0, 3.0])
+def test_a_rotten_time_does_not_cost_the_pictures_after_it(tmp_path: Path, rotten_s: float) -> None:
+    path = media_files.transport_stream(tmp_path / "a.ts", start_s=27.0)
+    media_files.spoil_time(path, 28.6, rotten_s)
+
+    frames = list(footage(path).shown(Span(0.0, 1e6)))
+
+    numbers = media_files.numbers(frame.image for frame in frames)
+    assert numbers == [number for number in range(100) if number != 40]
+    assert probe(path).duration_s == pytest.approx(4.0)
+
+
+def test_a_long_pause_between_pictures_is_kept(tmp_path: Path) -> None:
+    times = [*media_files.steady(50), *media_files.steady(50, start_s=300.0)]
+    recording = footage(media_files.video(tmp_path / "a.mkv", times))
+
+    assert recording.duration_s == pytest.approx(302.0, abs=0.1)
+    numbers = media_files.numbers(f.image for f in recording.at([100.0, 299.9, 300.0, 301.0]))
+    assert numbers == [49, 49, 50, 75]
+
+
+def test_a_track_that_begins_half_way_does_not_end_the_pictures(tmp_path: Path) -> None:
+    silent = media_files.transport_stream(tmp_path / "a.ts")
+    heard = media_files.video(
+        tmp_path / "b.ts", media_files.steady(100, start_s=31.0), audio_s=4.0, first_number=100
+    )
+    silent.write_bytes(silent.read_bytes() + heard.read_bytes())
+    recording = footage(silent)
+
+    assert recording.duration_s == pytest.approx(8.0, abs=0.2)
+    numbers = media_files.numbers(frame.image for frame in recording.shown(Span(0.0, 9.0)))
+    assert numbers == list(range(200))
+
+
 def test_a_truncated_file_shows_its_last_frame_to_its_end(tmp_path: Path) -> None:
     path = media_files.truncated_mp4(tmp_path / "a.mp4")
     whole = Footage([Part(str(path), 0.0, 8.0, 0, 0, "")])
