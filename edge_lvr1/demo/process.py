@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,20 +47,21 @@ class DaemonProcess:
         with self.log.open("wb") as log:
             process = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
             try:
-                yield self._reach(process)
+                with Client(self.socket) as client:
+                    self._reach(process, client)
+                    yield client
             finally:
                 _stop(process)
 
-    def _reach(self, process: subprocess.Popen[bytes]) -> Client:
-        client = Client(self.socket)
+    def _reach(self, process: subprocess.Popen[bytes], client: Client) -> None:
         until = time.monotonic() + _STARTS_WITHIN_S
         while time.monotonic() < until and process.poll() is None:
-            try:
-                client.status()
-            except Unreachable:
-                time.sleep(0.05)
-            else:
-                return client
+            with suppress(Unreachable):
+                # Asking a socket that is not there yet would leave unclosed ones behind (httpcore).
+                if self.socket.exists():
+                    client.status()
+                    return
+            time.sleep(0.05)
         end = self.log.read_text("utf-8", "replace")[-2000:]
         raise DaemonError(f"the daemon did not start; its log ends with:\n{end}")
 
