@@ -11,7 +11,7 @@ import itertools
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta, tzinfo
 from pathlib import Path
@@ -93,17 +93,19 @@ class Ingesting:
         placed = place(path, self._root(path), found, job.mtime_ns / 1e9, self.zone)
         stored = []
         for part in pieces(job, sha256, found.duration_s, self.settings.ingest.max_recording_s):
-            stored.append(
-                self.trees.add_recording(
-                    placed.camera,
-                    placed.starts_at + timedelta(seconds=-part.offset_s),
-                    placed.source,
-                    [part],
-                    plan_tree(part.offset_s + part.duration_s),
-                    self.captioner.name,
-                    job.id,
-                )
+            recording = self.trees.add_recording(
+                placed.camera,
+                placed.starts_at + timedelta(seconds=-part.offset_s),
+                placed.source,
+                [part],
+                plan_tree(part.offset_s + part.duration_s),
+                self.captioner.name,
+                job.id,
             )
+            # A file that was renamed: known footage whose own file is gone.
+            if not all(os.path.exists(kept.path) for kept in recording.parts):  # noqa: PTH110
+                recording = self.trees.moved(recording.id, part)
+            stored.append(recording)
         return stored
 
     def _caption(
@@ -149,13 +151,17 @@ class PatientFootage(Footage):
         super().__init__(parts)
         self._on_frame = on_frame
 
-    def at(self, times_s: Sequence[float], max_side_px: int | None = None) -> Iterator[Frame]:
+    def at(
+        self, times_s: Sequence[float], max_side_px: int | None = None, tolerance_s: float = 0.0
+    ) -> Generator[Frame, None, None]:
         """As `Footage.at`."""
-        for frame in super().at(times_s, max_side_px):
+        for frame in super().at(times_s, max_side_px, tolerance_s):
             self._on_frame(frame.time_s)
             yield frame
 
-    def every(self, step_s: float, span: Span, max_side_px: int | None = None) -> Iterator[Frame]:
+    def every(
+        self, step_s: float, span: Span, max_side_px: int | None = None
+    ) -> Generator[Frame, None, None]:
         """As `Footage.every`."""
         for frame in super().every(step_s, span, max_side_px):
             self._on_frame(frame.time_s)

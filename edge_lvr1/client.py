@@ -13,6 +13,7 @@ import contextlib
 import errno
 import json
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -153,7 +154,7 @@ class Client:
         self, recording: int, start_s: float, end_s: float, out: Path, exact: bool = False
     ) -> None:
         """Write a span of a recording to an MP4 file, whole or not at all."""
-        query = {"start_s": start_s, "end_s": end_s, "exact": str(exact).lower()}
+        query = {"start_s": start_s, "end_s": end_s, "exact": exact}
         unfinished = out.with_name(f".{out.name}.part")
         with (
             self._reaching(),
@@ -181,6 +182,7 @@ class Client:
 
     def _http(self) -> httpx.Client:
         if self._opened is None:
+            _knock(self._socket_path)
             self._opened = httpx.Client(
                 transport=httpx.HTTPTransport(uds=str(self._socket_path)),
                 base_url=_BASE_URL,
@@ -209,7 +211,10 @@ class Client:
         try:
             yield
         except httpx.ConnectError as error:
-            raise Unreachable(_why_not(self._socket_path, error)) from error
+            self.close()
+            raise Unreachable(
+                f"no daemon answers at {self._socket_path}; start one with `edge-lvr1 run`"
+            ) from error
         except httpx.TimeoutException as error:
             raise Unreachable(
                 f"the daemon at {self._socket_path} does not answer; look at its log"
@@ -260,15 +265,24 @@ def _check(response: httpx.Response) -> None:
     raise kinds.get(response.status_code, DaemonError)(sentence)
 
 
-def _why_not(path: Path, error: httpx.ConnectError) -> str:
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OSError):
-        cause = cause.__cause__ or cause.__context__
-    number = cause.errno if isinstance(cause, OSError) else None
-    if number in (errno.EACCES, errno.EPERM):
+def _knock(path: Path) -> None:
+    """Raise Unreachable, with what to do, where nobody listens at a socket.
+
+    httpcore tells less of the reason, and leaves a socket open where it cannot connect.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knocking:
+        knocking.settimeout(_CONNECT_S)
+        try:
+            knocking.connect(str(path))
+        except OSError as error:
+            raise Unreachable(_why_not(path, error)) from error
+
+
+def _why_not(path: Path, error: OSError) -> str:
+    if error.errno in (errno.EACCES, errno.EPERM):
         return f"the socket {path} may not be used by user {os.getuid()}; join group edge-lvr1"
-    if number == errno.ENOENT:
+    if error.errno == errno.ENOENT:
         return f"there is no daemon: no socket at {path}; start one with `edge-lvr1 run`"
-    if number == errno.ECONNREFUSED:
+    if error.errno == errno.ECONNREFUSED:
         return f"no daemon answers at {path}; start one with `edge-lvr1 run`"
     return f"no daemon can be reached at {path} ({error}); check --socket"

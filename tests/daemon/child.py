@@ -1,0 +1,103 @@
+"""A daemon as a process of its own, with models that can be made slow or deadly.
+
+`python -m tests.daemon.child JSON`, where JSON has data, socket, watch and what follows in
+`main`. The models are the embedded ones unless it says `fake`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge_lvr1.config import Ingest, Settings
+from edge_lvr1.daemon.main import run
+from edge_lvr1.daemon.service import Backends
+from edge_lvr1.domain import Caption, Node
+from edge_lvr1.media.frames import Footage
+from edge_lvr1.models.base import AgentSession, Captioner, Clip, Message, Moves, Notes, Written
+from edge_lvr1.models.load import load_agent, load_captioner
+from tests.daemon.fakes import FakeCaptioner, ScriptedAgent, answer, get_caption
+
+
+class Deadly:
+    """A captioner whose process is killed at its nth piece of work."""
+
+    def __init__(self, inner: Captioner, dies_at: int, pause_s: float) -> None:
+        self.name = inner.name
+        self.version = inner.version
+        self._inner = inner
+        self._left = dies_at
+        self._pause_s = pause_s
+
+    def watch(self, footage: Footage, notes: Notes | None) -> Iterator[Notes]:
+        for latest in self._inner.watch(footage, notes):
+            self._work()
+            yield latest
+
+    def caption(self, clip: Clip) -> Written:
+        self._work()
+        return self._inner.caption(clip)
+
+    def fold(self, node: Node, children: Sequence[Caption]) -> Written | None:
+        self._work()
+        return self._inner.fold(node, children)
+
+    def video_qa(self, clip: Clip, query: str) -> str:
+        return self._inner.video_qa(clip, query)
+
+    def _work(self) -> None:
+        time.sleep(self._pause_s)
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class SlowAgent:
+    """An agent that takes its time for each reply."""
+
+    def __init__(self, inner: ScriptedAgent, pause_s: float) -> None:
+        self.name = inner.name
+        self._inner = inner
+        self._pause_s = pause_s
+
+    def open(self) -> AgentSession:
+        return self
+
+    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
+        time.sleep(self._pause_s)
+        return self._inner.reply(messages, moves, deadline)
+
+    def close(self) -> None:
+        pass
+
+
+def main(given: dict[str, Any]) -> int:
+    """Run a daemon as told: dies_at, caption_s and reply_s, besides its places."""
+    fake = given.get("fake", False)
+
+    def captioner(settings: Settings) -> Captioner:
+        inner = FakeCaptioner() if fake else load_captioner(settings)
+        return Deadly(inner, given.get("dies_at", 0), given.get("caption_s", 0.0))
+
+    script = [get_caption("(1,1)"), get_caption("(1,1,1)"), answer("Yes, in (1,1,1).")]
+    agent = SlowAgent(ScriptedAgent(*script), given.get("reply_s", 0.0))
+    settings = Settings(
+        data=Path(given["data"]),
+        socket=Path(given["socket"]),
+        watch=tuple(map(Path, given["watch"])),
+        listen=given.get("listen"),
+        ingest=Ingest(
+            settle_s=given["settle_s"], max_recording_s=given.get("max_recording_s", 7200.0)
+        ),
+    )
+    return run(settings, Backends(captioner, (lambda _: agent) if fake else load_agent))
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))
