@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_lvr1.domain import GetCaption, Level, NodeId, Verdict
+from edge_lvr1.errors import ModelError
 from edge_lvr1.models.embedded.agent import EmbeddedAgent
-from edge_lvr1.models.embedded.agent_terms import Corpus, affirming_sentence, matched, stem, terms
+from edge_lvr1.models.embedded.agent_terms import Corpus, affirming_sentence, matched, stem
 from tests.navigator.written_trees import WrittenTree, ask, question, recording, uniform_plan
 
 DULL = "An empty courtyard with a fence and a gate."
@@ -108,12 +109,9 @@ def test_a_look_at_the_best_leaf_is_believed() -> None:
 
 def test_a_look_that_fails_is_done_without() -> None:
     tree = with_dog()
-    tree.broken = frozenset()
 
     class Blind(WrittenTree):
         def video_qa(self, node_id: NodeId, query: str) -> str:
-            from edge_lvr1.errors import ModelError
-
             raise ModelError("there is no clip of the dogs and the ball")
 
     blind = Blind(tree.recording, tree.plan, tree.texts)

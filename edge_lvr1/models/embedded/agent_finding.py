@@ -6,12 +6,14 @@ One function an intent, each from a question and a selection to a `Finding`. Pur
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from edge_lvr1.domain import Span
 from edge_lvr1.models.embedded import wording
+from edge_lvr1.models.embedded.agent_asked import Asked, Intent, Moment
 from edge_lvr1.models.embedded.agent_evidence import Scene, Subject
+from edge_lvr1.models.embedded.agent_found import Aim, Finding, Value
 from edge_lvr1.models.embedded.agent_phrases import (
     called,
     counted,
@@ -20,41 +22,8 @@ from edge_lvr1.models.embedded.agent_phrases import (
     sought,
     times,
 )
-from edge_lvr1.models.embedded.agent_question import Asked, Intent, Moment
 from edge_lvr1.models.embedded.agent_select import Selection, coloured, heading_for, select
 from edge_lvr1.models.embedded.wording import SceneEvent
-
-
-@dataclass(frozen=True, slots=True)
-class Aim:
-    """Time at which something is to be seen, and which leaf of it shows it best."""
-
-    span: Span
-    where: Literal["best", "first", "last"]
-    what: str
-    label: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """The fact itself, in the forms that options can be weighed against."""
-
-    yes: bool | None = None
-    number: int | None = None
-    seconds: float | None = None
-    colours: tuple[str, ...] = ()
-    direction: str | None = None
-    spans: tuple[Span, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was found, in words that begin with the fact; or why nothing was."""
-
-    found: bool
-    text: str
-    value: Value = Value()
-    aims: tuple[Aim, ...] = ()
 
 
 def find(asked: Asked, scene: Scene, duration_s: float) -> Finding:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from edge_lvr1.domain import OPTION_LETTERS, FinalAnswer, GetCaption, Level, NodeId, VideoQa
 from edge_lvr1.models.base import Moves
+from edge_lvr1.models.embedded.agent_asked import Asked, Intent
 from edge_lvr1.models.embedded.agent_dialogue import Dialogue, Look, Shown
 from edge_lvr1.models.embedded.agent_grid import Grid
 from edge_lvr1.models.embedded.agent_phrases import times
-from edge_lvr1.models.embedded.agent_question import Asked, Intent
 from edge_lvr1.models.embedded.agent_terms import (
     Corpus,
     affirming_sentence,

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 
 from edge_lvr1.domain import Span
 from edge_lvr1.models.embedded import agent_words as words
-from edge_lvr1.models.embedded.agent_finding import Value
-from edge_lvr1.models.embedded.agent_question import Asked, Intent
+from edge_lvr1.models.embedded.agent_asked import Asked, Intent
+from edge_lvr1.models.embedded.agent_found import Value
 from edge_lvr1.models.embedded.agent_times import read_window, seconds
 
 _TIME = re.compile(

@@ -8,82 +8,14 @@ the answer can say so, and `specifics` those that ask for more than captions tel
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 
 from edge_lvr1.domain import Span
 from edge_lvr1.models.embedded import agent_words as words
+from edge_lvr1.models.embedded.agent_asked import Asked, Intent, Moment, Relation
 from edge_lvr1.models.embedded.agent_times import read_window
 from edge_lvr1.models.embedded.agent_words import Colour
 from edge_lvr1.models.embedded.wording import Kind
-
-
-class Intent(str, Enum):
-    """What kind of answer a question wants."""
-
-    EXISTS = "whether"
-    COUNT = "how many"
-    WHEN = "when"
-    HOW_LONG = "how long"
-    COLOUR = "which colour"
-    DIRECTION = "which direction"
-    ENTERS = "from which side"
-    LEAVES = "on which side it leaves"
-    LENGTH = "how long the recording is"
-    DESCRIBE = "what"
-
-
-class Moment(str, Enum):
-    """Which part of a subject's time in view is asked for."""
-
-    ALL = "all of it"
-    START = "its start"
-    END = "its end"
-    STILL = "its longest stop"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question, taken apart.
-
-    `kinds` is empty where any kind may be meant and `named` tells whether a noun said so.
-    `ordinal` counts from 1, or from the end with -1. Colours and the heading either select
-    the subjects (`colour`, `heading`) or are what is to be confirmed of them (`is_colour`,
-    `is_heading`). `compare` is an operator (">", ">=", "<", "<=", "=") and a number.
-    """
-
-    text: str
-    intent: Intent
-    kinds: tuple[Kind, ...] = ()
-    thing: str = ""
-    ordinal: int | None = None
-    moment: Moment = Moment.ALL
-    colour: Colour | None = None
-    is_colour: Colour | None = None
-    heading: str | None = None
-    is_heading: str | None = None
-    enters: str | None = None
-    leaves: str | None = None
-    window: Span | None = None
-    compare: tuple[str, int] | None = None
-    at_once: bool = False
-    still: bool = False
-    negated: bool = False
-    events: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
-    places: tuple[str, ...] = ()
-    specifics: tuple[str, ...] = ()
-    clothes: bool = False
-    relation: Relation | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """A clause that places the question in time by another subject: "after the red car left"."""
-
-    word: str  # before, after or while
-    other: Asked
-
 
 _EVENT_PATTERNS = (
     (("camera",), r"\bcamera\b.*\b(?:mov|shak|shift|pan|turn|tilt|bump|knock|touch)\w*"),

@@ -23,14 +23,15 @@ from edge_lvr1.domain import (
 )
 from edge_lvr1.models.base import Moves
 from edge_lvr1.models.embedded import wording
+from edge_lvr1.models.embedded.agent_asked import Asked, Intent
 from edge_lvr1.models.embedded.agent_details import node_for_details
 from edge_lvr1.models.embedded.agent_dialogue import Dialogue
 from edge_lvr1.models.embedded.agent_evidence import Scene, Subject, scene_of
-from edge_lvr1.models.embedded.agent_finding import Aim, Finding, find
+from edge_lvr1.models.embedded.agent_finding import find
+from edge_lvr1.models.embedded.agent_found import Aim, Finding, Value
 from edge_lvr1.models.embedded.agent_grid import Grid
 from edge_lvr1.models.embedded.agent_options import choose
 from edge_lvr1.models.embedded.agent_phrases import counted, listing, noun, sought
-from edge_lvr1.models.embedded.agent_question import Asked, Intent
 from edge_lvr1.models.embedded.agent_terms import affirming_sentence
 from edge_lvr1.prompts import NOT_FOUND
 
@@ -143,7 +144,7 @@ def _answer(
     cites = _cited(dialogue, grid, finding.aims) if finding.found else ""
     letters = moves.letters or OPTION_LETTERS[: len(dialogue.options)]
     if letters and dialogue.options:
-        usable = finding.found or finding.value != type(finding.value)()
+        usable = finding.found or finding.value != Value()
         index = (
             choose(dialogue.options, asked, finding.value, dialogue.duration_s) if usable else None
         )
