@@ -31,7 +31,7 @@ from edge_lvr1.store.rows import (
     recording_of,
     recording_values,
 )
-from edge_lvr1.store.text import clean, to_json
+from edge_lvr1.store.text import clean, path_in, to_json
 
 
 class Progress(NamedTuple):
@@ -82,6 +82,20 @@ class Trees:
             else:
                 number = int(found[0])
         return self.recording(number)
+
+    def moved(self, recording: int, part: Part) -> Recording:
+        """A part's file lies elsewhere now: its bytes are known, its path is replaced.
+
+        Raises NotFoundError where the recording has no part with those bytes.
+        """
+        with self._archive.transaction() as db:
+            changed = db.execute(
+                "UPDATE parts SET path = ?, mtime_ns = ? WHERE recording = ? AND sha256 = ?",
+                [path_in(part.path), part.mtime_ns, recording, part.sha256],
+            )
+            if not changed.rowcount:
+                raise NotFoundError(f"recording {recording} holds nothing of {part.path}")
+        return self.recording(recording)
 
     def recording(self, recording: int) -> Recording:
         """The recording with that number. Raises NotFoundError."""

@@ -69,6 +69,19 @@ def test_pieces_of_one_long_file_are_recordings_of_their_own(trees: Trees) -> No
     assert second.parts == (later,)
 
 
+def test_file_that_moved_is_found_at_its_new_place(trees: Trees) -> None:
+    recording = add(trees, "aa")
+    other = add(trees, "bb")
+    elsewhere = replace(recording.parts[0], path="/drop/renamed\udcff.mp4", mtime_ns=9)
+
+    moved = trees.moved(recording.id, elsewhere)
+
+    assert moved.parts == (elsewhere,)
+    assert trees.recording(other.id) == other
+    with pytest.raises(NotFoundError, match="holds nothing of"):
+        trees.moved(other.id, elsewhere)
+
+
 def test_recording_is_added_once_by_many_at_the_same_moment(trees: Trees) -> None:
     with ThreadPoolExecutor(4) as pool:
         added = [future.result() for future in [pool.submit(add, trees) for _ in range(8)]]
