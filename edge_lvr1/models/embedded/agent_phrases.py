@@ -14,13 +14,13 @@ _LISTED = 10
 
 
 def noun(kinds: Sequence[Kind], number: int) -> str:
-    """ "person-like figures", "person-like figure or vehicle-like shape", "moving subjects"."""
+    """What kinds are called: "person-like figures", "moving subject"."""
     plural = "" if number == 1 else "s"
     return " or ".join(f"{kind.value}{plural}" for kind in kinds) or f"moving subject{plural}"
 
 
 def counted(kinds: Sequence[Kind], number: int, asked: Asked | None = None) -> str:
-    """ "6 person-like figures", with the looks that were asked for."""
+    """A count with the looks that were asked for: "2 white vehicle-like shapes moving up"."""
     return f"{number} {_looks(asked)}{noun(kinds, number)}{_ways(asked)}"
 
 
@@ -49,13 +49,13 @@ def _ways(asked: Asked | None) -> str:
 
 
 def called(subject: Subject) -> str:
-    """ "P1, a grey person-like figure"."""
+    """What one subject is called: "P1, a grey person-like figure"."""
     looks = f"{' and '.join(subject.colours)} {subject.kind.value}".strip()
     return f"{subject.label}, {'an' if looks[0] in 'aeio' else 'a'} {looks}"
 
 
 def times(spans: Sequence[Span]) -> str:
-    """ "from 6.3 to 20.4 s"."""
+    """Spans in words: "from 6.3 to 20.4 s"."""
     told = (f"from {span.start_s:.1f} to {span.end_s:.1f} s" for span in spans)
     return ", ".join(told)
 
