@@ -23,7 +23,7 @@ def load_agent(settings: Settings) -> Agent:
     """The agent that the settings name."""
     choice = settings.models.agent
     if choice == "embedded":
-        from edge_lvr1.models.embedded.agent import EmbeddedAgent
+        from edge_lvr1.models.embedded.retrieval.agent import EmbeddedAgent
 
         return EmbeddedAgent()
     raise AssertionError(choice)

@@ -9,7 +9,7 @@ import pytest
 
 from edge_lvr1.domain import FinalAnswer, Invalid, NodeId, Verdict
 from edge_lvr1.models.base import Agent, Message, Moves
-from edge_lvr1.models.embedded.agent import EmbeddedAgent
+from edge_lvr1.models.embedded.retrieval.agent import EmbeddedAgent
 from edge_lvr1.navigator.actions import parse_reply
 from edge_lvr1.navigator.conversation import Conversation, caption_observation
 from tests.navigator.written_trees import ScriptedAgent, WrittenTree, ask, cars, people, question

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_lvr1.domain import Span
-from edge_lvr1.models.embedded.agent_asked import Asked
-from edge_lvr1.models.embedded.agent_evidence import Subject
+from edge_lvr1.models.embedded.retrieval.asked import Asked
+from edge_lvr1.models.embedded.retrieval.evidence import Subject
 from edge_lvr1.models.embedded.wording import EVENTS, Kind
 
 _LISTED = 10

@@ -13,18 +13,18 @@ from dataclasses import dataclass
 
 from edge_lvr1.domain import OPTION_LETTERS, FinalAnswer, GetCaption, Level, NodeId, VideoQa
 from edge_lvr1.models.base import Moves
-from edge_lvr1.models.embedded.agent_asked import Asked, Intent
-from edge_lvr1.models.embedded.agent_dialogue import Dialogue, Look, Shown
-from edge_lvr1.models.embedded.agent_grid import Grid
-from edge_lvr1.models.embedded.agent_phrases import times
-from edge_lvr1.models.embedded.agent_terms import (
+from edge_lvr1.models.embedded.retrieval.asked import Asked, Intent
+from edge_lvr1.models.embedded.retrieval.dialogue import Dialogue, Look, Shown
+from edge_lvr1.models.embedded.retrieval.grid import Grid
+from edge_lvr1.models.embedded.retrieval.phrases import times
+from edge_lvr1.models.embedded.retrieval.terms import (
     Corpus,
     affirming_sentence,
     matched,
     terms,
 )
-from edge_lvr1.models.embedded.agent_tracked import MOST_REPLIES, Move
-from edge_lvr1.models.embedded.agent_words import number_in
+from edge_lvr1.models.embedded.retrieval.tracked import MOST_REPLIES, Move
+from edge_lvr1.models.embedded.retrieval.words import number_in
 from edge_lvr1.prompts import NO_LOOK, NOT_FOUND
 
 _OPTION_WEIGHT = 0.4

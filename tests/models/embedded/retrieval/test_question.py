@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 
 from edge_lvr1.domain import Level, NodeId, Span
 from edge_lvr1.models.base import Message
-from edge_lvr1.models.embedded.agent_asked import Asked, Intent, Moment
-from edge_lvr1.models.embedded.agent_dialogue import (
+from edge_lvr1.models.embedded.retrieval.asked import Asked, Intent, Moment
+from edge_lvr1.models.embedded.retrieval.dialogue import (
     Dialogue,
     Shown,
     inline_options,
     read_dialogue,
 )
-from edge_lvr1.models.embedded.agent_grid import Grid
-from edge_lvr1.models.embedded.agent_question import understand
-from edge_lvr1.models.embedded.agent_times import read_window, seconds
-from edge_lvr1.models.embedded.agent_words import Colour, colours_in, nearness
+from edge_lvr1.models.embedded.retrieval.grid import Grid
+from edge_lvr1.models.embedded.retrieval.question import understand
+from edge_lvr1.models.embedded.retrieval.times import read_window, seconds
+from edge_lvr1.models.embedded.retrieval.words import Colour, colours_in, nearness
 from edge_lvr1.models.embedded.wording import Kind
 from edge_lvr1.navigator.conversation import (
     Conversation,

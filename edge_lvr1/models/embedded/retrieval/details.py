@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_lvr1.domain import Level, NodeId
-from edge_lvr1.models.embedded.agent_asked import Asked, Intent
-from edge_lvr1.models.embedded.agent_dialogue import Dialogue
-from edge_lvr1.models.embedded.agent_evidence import Scene
-from edge_lvr1.models.embedded.agent_found import Finding
-from edge_lvr1.models.embedded.agent_grid import Grid
-from edge_lvr1.models.embedded.agent_words import colours_in, nearness
+from edge_lvr1.models.embedded.retrieval.asked import Asked, Intent
+from edge_lvr1.models.embedded.retrieval.dialogue import Dialogue
+from edge_lvr1.models.embedded.retrieval.evidence import Scene
+from edge_lvr1.models.embedded.retrieval.found import Finding
+from edge_lvr1.models.embedded.retrieval.grid import Grid
+from edge_lvr1.models.embedded.retrieval.words import colours_in, nearness
 from edge_lvr1.models.embedded.wording import Tally
 
 _MOST = 5

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from edge_lvr1.domain import GetCaption, Level, NodeId, Verdict
 from edge_lvr1.errors import ModelError
-from edge_lvr1.models.embedded.agent import EmbeddedAgent
-from edge_lvr1.models.embedded.agent_terms import Corpus, affirming_sentence, matched, stem
+from edge_lvr1.models.embedded.retrieval.agent import EmbeddedAgent
+from edge_lvr1.models.embedded.retrieval.terms import Corpus, affirming_sentence, matched, stem
 from tests.navigator.written_trees import WrittenTree, ask, question, recording, uniform_plan
 
 DULL = "An empty courtyard with a fence and a gate."

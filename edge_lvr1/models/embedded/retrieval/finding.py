@@ -11,10 +11,10 @@ from typing import Literal
 
 from edge_lvr1.domain import Span
 from edge_lvr1.models.embedded import wording
-from edge_lvr1.models.embedded.agent_asked import Asked, Intent, Moment
-from edge_lvr1.models.embedded.agent_evidence import Scene, Subject
-from edge_lvr1.models.embedded.agent_found import Aim, Finding, Value
-from edge_lvr1.models.embedded.agent_phrases import (
+from edge_lvr1.models.embedded.retrieval.asked import Asked, Intent, Moment
+from edge_lvr1.models.embedded.retrieval.evidence import Scene, Subject
+from edge_lvr1.models.embedded.retrieval.found import Aim, Finding, Value
+from edge_lvr1.models.embedded.retrieval.phrases import (
     called,
     counted,
     listing,
@@ -22,7 +22,7 @@ from edge_lvr1.models.embedded.agent_phrases import (
     sought,
     times,
 )
-from edge_lvr1.models.embedded.agent_select import Selection, coloured, heading_for, select
+from edge_lvr1.models.embedded.retrieval.select import Selection, coloured, heading_for, select
 from edge_lvr1.models.embedded.wording import SceneEvent
 
 

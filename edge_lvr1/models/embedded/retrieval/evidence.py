@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from edge_lvr1.domain import LEVELS, Level, NodeId, Span
 from edge_lvr1.models.embedded import wording
-from edge_lvr1.models.embedded.agent_dialogue import Dialogue, Shown
+from edge_lvr1.models.embedded.retrieval.dialogue import Dialogue, Shown
 from edge_lvr1.models.embedded.wording import Kind, SceneEvent, Sighting, Tally
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from edge_lvr1.domain import Level, NodeId, Span
-from edge_lvr1.models.embedded.agent_dialogue import Dialogue
+from edge_lvr1.models.embedded.retrieval.dialogue import Dialogue
 
 
 class Grid:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from edge_lvr1.models.embedded.agent_words import vocabulary
+from edge_lvr1.models.embedded.retrieval.words import vocabulary
 
 _K1, _B = 1.2, 0.5
 _SYNONYMS = (

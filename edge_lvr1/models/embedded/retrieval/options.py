@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Sequence
 
 from edge_lvr1.domain import Span
-from edge_lvr1.models.embedded import agent_words as words
-from edge_lvr1.models.embedded.agent_asked import Asked, Intent
-from edge_lvr1.models.embedded.agent_found import Value
-from edge_lvr1.models.embedded.agent_times import read_window, seconds
+from edge_lvr1.models.embedded.retrieval import words
+from edge_lvr1.models.embedded.retrieval.asked import Asked, Intent
+from edge_lvr1.models.embedded.retrieval.found import Value
+from edge_lvr1.models.embedded.retrieval.times import read_window, seconds
 
 _TIME = re.compile(
     r"\d{1,3}:\d{2}(?::\d{2})?|\d{1,6}(?:\.\d{1,3})?\s*(?:seconds?|secs?|s|minutes?|mins?|m)?\b"

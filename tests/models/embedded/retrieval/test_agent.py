@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge_lvr1.domain import Answer, FinalAnswer, NodeId, Span, Step, Verdict
 from edge_lvr1.models.base import Message, Moves
-from edge_lvr1.models.embedded.agent import EmbeddedAgent
+from edge_lvr1.models.embedded.retrieval.agent import EmbeddedAgent
 from edge_lvr1.models.embedded.wording import Kind, SceneEvent, Sighting
 from edge_lvr1.navigator.actions import parse_reply
 from tests.navigator.written_trees import (

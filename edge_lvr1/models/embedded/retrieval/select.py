@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge_lvr1.domain import Span
-from edge_lvr1.models.embedded.agent_asked import Asked, Moment
-from edge_lvr1.models.embedded.agent_evidence import Scene, Subject
-from edge_lvr1.models.embedded.agent_words import START_VERBS, Colour, colours_in, nearness
+from edge_lvr1.models.embedded.retrieval.asked import Asked, Moment
+from edge_lvr1.models.embedded.retrieval.evidence import Scene, Subject
+from edge_lvr1.models.embedded.retrieval.words import START_VERBS, Colour, colours_in, nearness
 from edge_lvr1.models.embedded.wording import Kind
 
 

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 from edge_lvr1.domain import FinalAnswer, GetCaption, VideoQa
 from edge_lvr1.models.base import AgentSession, Message, Moves
-from edge_lvr1.models.embedded.agent_dialogue import read_dialogue
-from edge_lvr1.models.embedded.agent_evidence import tracked
-from edge_lvr1.models.embedded.agent_free import decide_free
-from edge_lvr1.models.embedded.agent_question import understand
-from edge_lvr1.models.embedded.agent_tracked import Move, decide_tracked
+from edge_lvr1.models.embedded.retrieval.dialogue import read_dialogue
+from edge_lvr1.models.embedded.retrieval.evidence import tracked
+from edge_lvr1.models.embedded.retrieval.free import decide_free
+from edge_lvr1.models.embedded.retrieval.question import understand
+from edge_lvr1.models.embedded.retrieval.tracked import Move, decide_tracked
 from edge_lvr1.prompts import NOT_FOUND
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from edge_lvr1.domain import Span
-from edge_lvr1.models.embedded.agent_words import Colour
+from edge_lvr1.models.embedded.retrieval.words import Colour
 from edge_lvr1.models.embedded.wording import Kind
 
 

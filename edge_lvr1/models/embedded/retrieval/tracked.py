@@ -23,16 +23,16 @@ from edge_lvr1.domain import (
 )
 from edge_lvr1.models.base import Moves
 from edge_lvr1.models.embedded import wording
-from edge_lvr1.models.embedded.agent_asked import Asked, Intent
-from edge_lvr1.models.embedded.agent_details import node_for_details
-from edge_lvr1.models.embedded.agent_dialogue import Dialogue
-from edge_lvr1.models.embedded.agent_evidence import Scene, Subject, scene_of
-from edge_lvr1.models.embedded.agent_finding import find
-from edge_lvr1.models.embedded.agent_found import Aim, Finding, Value
-from edge_lvr1.models.embedded.agent_grid import Grid
-from edge_lvr1.models.embedded.agent_options import choose
-from edge_lvr1.models.embedded.agent_phrases import counted, listing, noun, sought
-from edge_lvr1.models.embedded.agent_terms import affirming_sentence
+from edge_lvr1.models.embedded.retrieval.asked import Asked, Intent
+from edge_lvr1.models.embedded.retrieval.details import node_for_details
+from edge_lvr1.models.embedded.retrieval.dialogue import Dialogue
+from edge_lvr1.models.embedded.retrieval.evidence import Scene, Subject, scene_of
+from edge_lvr1.models.embedded.retrieval.finding import find
+from edge_lvr1.models.embedded.retrieval.found import Aim, Finding, Value
+from edge_lvr1.models.embedded.retrieval.grid import Grid
+from edge_lvr1.models.embedded.retrieval.options import choose
+from edge_lvr1.models.embedded.retrieval.phrases import counted, listing, noun, sought
+from edge_lvr1.models.embedded.retrieval.terms import affirming_sentence
 from edge_lvr1.prompts import NOT_FOUND
 
 MOST_REPLIES = 10

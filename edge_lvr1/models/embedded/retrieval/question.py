@@ -11,10 +11,10 @@ import re
 from dataclasses import replace
 
 from edge_lvr1.domain import Span
-from edge_lvr1.models.embedded import agent_words as words
-from edge_lvr1.models.embedded.agent_asked import Asked, Intent, Moment, Relation
-from edge_lvr1.models.embedded.agent_times import read_window
-from edge_lvr1.models.embedded.agent_words import Colour
+from edge_lvr1.models.embedded.retrieval import words
+from edge_lvr1.models.embedded.retrieval.asked import Asked, Intent, Moment, Relation
+from edge_lvr1.models.embedded.retrieval.times import read_window
+from edge_lvr1.models.embedded.retrieval.words import Colour
 from edge_lvr1.models.embedded.wording import Kind
 
 _EVENT_PATTERNS = (

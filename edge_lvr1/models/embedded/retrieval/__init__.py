@@ -1,0 +1,1 @@
+"""The embedded agent: answers from captions by retrieval, without a language model."""
