@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_lvr1.daemon.watcher import UNFINISHED, Settling, WholeFile, hidden, look, wanted
+from edge_lvr1.daemon.watcher import UNFINISHED, Settling, hidden, look, wanted
 from edge_lvr1.errors import EdgeLvr1Error, NotFoundError, QuestionError
 from edge_lvr1.store.queues import IngestQueue, Job
 
@@ -84,7 +84,8 @@ class Offers:
         except OSError as error:
             return Offered((), (Refused(path, _unreadable(error)),))
         found = _files(top) if stat.S_ISDIR(mode) else iter([top])
-        outcomes = [self._take(file) for file in found]
+        known = {job.path: job for job in self._jobs.jobs()}
+        outcomes = [self._take(file, known) for file in found]
         if not outcomes:
             outcomes = [Refused(path, "the folder holds no files that could be footage")]
         self._news()
@@ -93,7 +94,7 @@ class Offers:
             tuple(entry for entry in outcomes if isinstance(entry, Refused)),
         )
 
-    def _take(self, path: Path) -> Job | Refused:
+    def _take(self, path: Path, known: Mapping[str, Job]) -> Job | Refused:
         name = str(path)
         if path.suffix.lower() in UNFINISHED or hidden(path.name):
             return Refused(name, "its name says that it is unfinished or hidden; rename it first")
@@ -105,14 +106,9 @@ class Offers:
             return Refused(name, "it is not a regular file")
         if not os.access(path, os.R_OK):
             return Refused(name, "it cannot be read by the daemon's user; check its permissions")
-        return self._queue(file) or Refused(name, "it could not be queued")
-
-    def _queue(self, file: WholeFile) -> Job | None:
-        path = str(file.path)
-        job = self._jobs.offer(path, file.size_bytes, file.mtime_ns, again=True)
-        if job is not None:
-            return job
-        return next((known for known in self._jobs.jobs() if known.path == path), None)
+        job = self._jobs.offer(name, file.size_bytes, file.mtime_ns, again=True)
+        # Not offered anew: it is here already, or is just being taken in.
+        return job or known.get(name) or Refused(name, "it was offered twice at once; try again")
 
 
 def _files(top: Path) -> Iterator[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from edge_lvr1.daemon.asking import question_of
 from edge_lvr1.daemon.context import Context
+from edge_lvr1.daemon.peer import peer_of
 from edge_lvr1.daemon.schemas import (
     AcceptedOut,
     AnswerOut,
@@ -25,6 +27,8 @@ from edge_lvr1.daemon.schemas import (
 from edge_lvr1.domain import Step
 from edge_lvr1.store.queues import QuestionRecord, QuestionState
 
+log = logging.getLogger(__name__)
+
 KEEP_ALIVE_S = 15.0  # proxies and clients give up on a stream that says nothing for long
 _STATES = {QuestionState.RUNNING: "running"}
 
@@ -34,17 +38,15 @@ def question_routes(context: Context) -> APIRouter:
     routes = APIRouter(prefix="/v1/questions", tags=["questions"])
 
     @routes.post("", status_code=202)
-    def ask(asked: QuestionIn) -> AcceptedOut:
+    def ask(asked: QuestionIn, request: Request) -> AcceptedOut:
         """Queue a question; it is answered in its turn."""
         limits = context.settings.questions
         question = question_of(asked, limits, context.trees, context.clock)
         if not context.questions.put(question, limits.max_queued):
-            raise HTTPException(
-                429,
-                f"{limits.max_queued} questions wait already; ask again later",
-                {"retry-after": "10"},
-            )
+            busy = f"the queue is full ({limits.max_queued} waiting); ask again later"
+            raise HTTPException(429, busy, {"retry-after": "10"})
         context.turnstile.news()
+        log.info("question %s: asked by %s", question.id, peer_of(request.scope))
         return AcceptedOut(
             id=question.id, state="queued", events=f"/v1/questions/{question.id}/events"
         )
@@ -70,7 +72,7 @@ def question_routes(context: Context) -> APIRouter:
         return _told(context.questions.get(question_id))
 
     @routes.get("/{question_id}/events", response_class=StreamingResponse)
-    async def events(question_id: str, request: Request) -> StreamingResponse:
+    async def events(question_id: str) -> StreamingResponse:
         """What happens to a question from its beginning, as server-sent events.
 
         queued, started, step (each round) and done (the question as its own route tells it).

@@ -37,8 +37,9 @@ class Schedule:
 
     def start(self) -> None:
         """Begin with a first scan."""
-        # APScheduler tells of every run at INFO, which is not the operator's story.
-        logging.getLogger("apscheduler").setLevel(logging.WARNING)
+        # APScheduler tells of every run, and warns of a scan that takes longer than its
+        # interval: neither is the operator's story.
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self._scheduler.add_job(
             self._rescan,
             "interval",

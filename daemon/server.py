@@ -10,9 +10,12 @@ from collections.abc import Callable, Sequence
 import uvicorn
 from fastapi import FastAPI
 
+from edge_lvr1.daemon.peer import PeerProtocol
+
 log = logging.getLogger(__name__)
 
 _GRACE_S = 3  # for answers that are being sent when the daemon stops
+_KEEP_ALIVE_S = 75  # longer than a client that follows a question is busy elsewhere
 _POLL_S = 0.02
 
 
@@ -27,7 +30,7 @@ class Server:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=PeerProtocol,
                 ws="none",
                 loop="asyncio",
                 lifespan="off",
@@ -35,6 +38,7 @@ class Server:
                 log_config=None,
                 server_header=False,
                 proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_GRACE_S,
             )
         )

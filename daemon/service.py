@@ -57,12 +57,16 @@ def running(
     check_path(settings.socket_path)
     with ExitStack() as stack:
         _hold(settings, stack)
-        archive = _open(settings, stack)
+        archive = Archive(settings.database_path)
+        stuck = threading.Event()
+        # A worker that is stuck still holds its connection: the end of the process closes it.
+        stack.callback(lambda: None if stuck.is_set() else archive.close())
+        archive.connect()
         context, parts = _compose(settings, archive, backends or Backends())
         sockets = [stack.enter_context(unix_socket(settings.socket_path))]
         if settings.listen is not None:
             sockets.append(stack.enter_context(tcp_socket(settings.listen)))
-        parts.start(stack)
+        parts.start(stack, stuck)
         server = Server(create_app(context), sockets, on_end=stop.set)
         stack.callback(server.stop)
         server.start()
@@ -94,9 +98,9 @@ class _Parts:
         self._schedule = schedule
         self._turnstile = turnstile
 
-    def start(self, stack: ExitStack) -> None:
-        """Start all; the stack stops them in reverse."""
-        stack.callback(self._stop_workers)
+    def start(self, stack: ExitStack, stuck: threading.Event) -> None:
+        """Start all; the stack stops them in reverse, and sets `stuck` where one would not."""
+        stack.callback(self._stop_workers, stuck)
         for worker in self._workers:
             worker.start()
         stack.callback(self._schedule.stop)
@@ -104,11 +108,12 @@ class _Parts:
         stack.callback(self._folders.stop)
         self._folders.start()
 
-    def _stop_workers(self) -> None:
+    def _stop_workers(self, stuck: threading.Event) -> None:
         self._turnstile.stop()
         until = time.monotonic() + _WORKERS_STOP_WITHIN_S
         for worker in self._workers:
             if not worker.join(max(0.0, until - time.monotonic())):
+                stuck.set()
                 log.warning("the %s worker is stuck; its work runs again later", worker.name)
 
 
@@ -124,13 +129,6 @@ def _hold(settings: Settings, stack: ExitStack) -> None:
     path = settings.socket_path
     stack.enter_context(sole_daemon(settings.data / "daemon.lock", f"the archive {settings.data}"))
     stack.enter_context(sole_daemon(path.with_name(f"{path.name}.lock"), f"the socket {path}"))
-
-
-def _open(settings: Settings, stack: ExitStack) -> Archive:
-    archive = Archive(settings.database_path)
-    archive.connect()
-    stack.callback(archive.close)
-    return archive
 
 
 def _compose(settings: Settings, archive: Archive, backends: Backends) -> tuple[Context, _Parts]:

@@ -19,6 +19,7 @@ from edge_lvr1.daemon.schemas import (
     RefusedOut,
     StatusOut,
 )
+from edge_lvr1.errors import NotFoundError
 from edge_lvr1.store.queues import Job, JobState, QuestionState
 
 _JOB_STATES = {JobState.LEASED: "running"}
@@ -35,6 +36,14 @@ def service_routes(context: Context) -> APIRouter:
         """The files that were taken in, wait, or failed, and why."""
         doing = context.activity.now()
         return JobsOut(jobs=[_job(job, doing) for job in context.jobs.jobs()])
+
+    @routes.get("/v1/ingest/{job}")
+    def job(job: int) -> JobOut:
+        """One file's job."""
+        found = context.jobs.job(job)
+        if found is None:
+            raise NotFoundError(f"there is no ingest job {job}; /v1/ingest lists them")
+        return _job(found, context.activity.now())
 
     @routes.post("/v1/ingest", status_code=202)
     def ingest(offered: PathIn) -> OfferedOut:

@@ -150,6 +150,10 @@ class Client:
         """The ingest jobs with state, progress, and the reason where one failed."""
         return self._list("/v1/ingest", {}, "jobs")
 
+    def job(self, job: int) -> JsonObject:
+        """One ingest job."""
+        return self._object("GET", f"/v1/ingest/{job}")
+
     def clip(
         self, recording: int, start_s: float, end_s: float, out: Path, exact: bool = False
     ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import socket
 import sqlite3
 import stat
 import threading
@@ -12,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from edge_lvr1.client import Client
@@ -307,6 +310,22 @@ def test_question_to_an_empty_archive_is_told_so(daemon: Daemon) -> None:
 
     assert told["verdict"] == "not_found"
     assert "the archive is empty" in told["text"]
+
+
+def test_loopback_port_serves_the_page_to_this_machine_only(daemon: Daemon) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    with daemon.running(fake=True, listen=f"127.0.0.1:{port}") as client:
+        page = httpx.get(f"http://127.0.0.1:{port}/")
+        script = httpx.get(f"http://127.0.0.1:{port}/page.js")
+        foreign = httpx.get(f"http://127.0.0.1:{port}/", headers={"host": "evil.example"})
+        client.ask({"question": "Is there a lorry?"})
+
+    assert (page.status_code, script.status_code, foreign.status_code) == (200, 200, 403)
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert f"(process {os.getpid()})" in daemon.log
 
 
 def test_running_question_can_be_cancelled(daemon: Daemon, footage: Path) -> None:

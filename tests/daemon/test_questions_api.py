@@ -292,4 +292,4 @@ def test_full_queue_is_429(context: Context, settings: Settings) -> None:
     status, sentence = refusal(http)
 
     assert status == 429
-    assert "1 questions wait already" in sentence
+    assert "the queue is full (1 waiting)" in sentence
