@@ -1,0 +1,290 @@
+"""One question's conversation with an exported agent.
+
+The key-value cache lives as long as the conversation: of each round only the new tokens are
+read. The runtime's engine is used rather than its generator, because there a turn brings its
+own grammar, and the cache holds exactly what was read and written (a generator
+loses the last token it sampled when more are appended). What the moves mean the session does
+not know; it holds replies to their grammar.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from edge_lvr1.errors import ModelError
+from edge_lvr1.models.base import Message, Moves
+from edge_lvr1.models.onnx.chat import Chat
+from edge_lvr1.models.onnx.genai import LoadedModel
+from edge_lvr1.models.onnx.grammar import (
+    END_THINK,
+    ENDS,
+    KIND,
+    THINK,
+    move_grammar,
+    reply_grammar,
+)
+from edge_lvr1.prompts import system_turn
+
+log = logging.getLogger(__name__)
+
+LEAST_ROOM_TOKENS = 200  # below it no thought and answer can be written
+_TEXT_CHARS = 400  # longest query or answer
+_TOKENS_A_CHAR = 4  # at worst: one for each UTF-8 byte
+_TAG_TOKENS = 64  # tags and a call's own words, at worst a token a character
+_EVENTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen; greedy unless `do_sample`. The seed is the loaded model's."""
+
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 50
+    repetition_penalty: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a conversation, in tokens; `legal_moves` holds replies to the grammar."""
+
+    context_tokens: int
+    thought_tokens: int = 512
+    reply_tokens: int = 1024
+    legal_moves: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one reply may take of the room that is left."""
+
+    thought_tokens: int
+    text_chars: int
+    last: bool
+
+
+def budget(room_tokens: int, limits: Limits) -> Budget:
+    """Divide the room between thought and move, so that the move always fits.
+
+    `last` where no further round would fit: then the reply must be the answer.
+    """
+    text_chars = min(_TEXT_CHARS, (room_tokens // 2 - _TAG_TOKENS) // _TOKENS_A_CHAR)
+    thought = room_tokens - text_chars * _TOKENS_A_CHAR - _TAG_TOKENS
+    return Budget(
+        thought_tokens=min(limits.thought_tokens, thought),
+        text_chars=text_chars,
+        last=room_tokens < 2 * min(limits.reply_tokens, limits.context_tokens // 8),
+    )
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens that a conversation has read and written so far."""
+
+    read: int = 0
+    written: int = 0
+
+
+@dataclass(slots=True)
+class _Written:
+    """A reply while it is written."""
+
+    tokens: list[int] = field(default_factory=list)
+    text: str = ""
+    over: bool = False
+
+
+class OnnxAgentSession:
+    """An AgentSession on onnxruntime-genai. Not for use by two threads at once."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        chat: Chat,
+        sampling: Sampling,
+        limits: Limits,
+        *,
+        system: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.usage = Usage()
+        self._loaded = loaded
+        self._chat = chat
+        self._sampling = sampling
+        self._limits = limits
+        self._system = system
+        self._clock = clock
+        self._engine: Any = None
+        self._events: Any = None
+        self._request: Any = None
+        self._history: tuple[Message, ...] = ()  # what the cache holds
+        self._held = 0  # tokens in the cache
+
+    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
+        """The next reply. Raises ModelError. See `stream`."""
+        return "".join(self.stream(messages, moves, deadline))
+
+    def stream(self, messages: Sequence[Message], moves: Moves, deadline: float) -> Iterator[str]:
+        """The next reply, piece by piece; ends at the move's end, the deadline or the budget.
+
+        Closing the iterator stops the writing. Where the context is full, the reply is a
+        thought that says so and no move: the loop's own budget then ends the question.
+        """
+        messages = self._worded(messages, moves)
+        new = self._unread(messages)
+        room = self._limits.context_tokens - self._held - len(new)
+        if room < LEAST_ROOM_TOKENS:
+            log.warning("the agent's context of %d tokens is full", self._limits.context_tokens)
+            yield f"{THINK}The context of {self._limits.context_tokens} tokens is full.{END_THINK}"
+            return
+        written = _Written()
+        try:
+            if self._limits.legal_moves:
+                yield from self._legal(new, moves, budget(room, self._limits), written, deadline)
+            else:
+                most = min(room, self._limits.reply_tokens)
+                yield from self._turn(new, None, most, written, deadline)
+        except RuntimeError as error:
+            self.close()
+            raise ModelError(f"the agent's runtime failed: {error}") from error
+        finally:
+            self._history = (*messages, Message("assistant", written.text))
+
+    def close(self) -> None:
+        """Free the cache."""
+        if self._request is not None:
+            self._request.close()
+        self._request = self._events = self._engine = None
+        self._history, self._held = (), 0
+
+    def _worded(self, messages: Sequence[Message], moves: Moves) -> tuple[Message, ...]:
+        """The messages, with the bundle's own wording of the system turn where it has one."""
+        if self._system is None or not messages or messages[0].role != "system":
+            return tuple(messages)
+        return (Message("system", system_turn(moves.width, self._system)), *messages[1:])
+
+    def _unread(self, messages: tuple[Message, ...]) -> list[int]:
+        """Tokens that the cache does not hold yet; starts afresh where the history differs."""
+        known = len(self._history)
+        if self._request is None or known == 0 or messages[:known] != self._history:
+            if self._request is not None:
+                log.info("the conversation does not go on from what was read: reading it again")
+            self._open()
+            return self._loaded.encode(self._chat.prompt(messages))
+        # The cache ends with the reply as it was written, without the marks that end a turn.
+        turns = "".join(map(self._chat.turn, messages[known:]))
+        return self._loaded.encode(self._chat.assistant.after + turns + self._chat.assistant.before)
+
+    def _open(self) -> None:
+        self.close()
+        package = self._loaded.genai
+        try:
+            self._engine = package.Engine(self._loaded.model)
+            options = package.RequestOptions()
+            options.set_max_session_tokens(self._limits.context_tokens)
+            self._request = self._engine.create_request(options=options)
+            self._events = self._engine.create_event_buffer(_EVENTS)
+        except RuntimeError as error:
+            raise ModelError(f"the agent could not begin a conversation: {error}") from error
+
+    def _legal(
+        self, new: list[int], moves: Moves, room: Budget, written: _Written, deadline: float
+    ) -> Iterator[str]:
+        """A reply held to the legal moves; the thought is closed when its tokens are spent."""
+        if room.last:
+            moves = replace(moves, must_answer=True)
+        grammar = reply_grammar(moves, room.text_chars)
+        most = room.thought_tokens + room.text_chars * _TOKENS_A_CHAR + _TAG_TOKENS
+        with closing(self._turn(new, grammar, most, written, deadline)) as pieces:
+            for piece in pieces:
+                yield piece
+                if len(written.tokens) >= room.thought_tokens and _is_thinking(written.text):
+                    break
+        if written.over or not _is_thinking(written.text) or self._clock() >= deadline:
+            return
+        closing_tag = f"{END_THINK}\n"
+        written.text += closing_tag
+        yield closing_tag
+        grammar = move_grammar(moves, room.text_chars)
+        tokens = self._loaded.encode(closing_tag)
+        yield from self._turn(tokens, grammar, most, written, deadline)
+
+    def _turn(
+        self,
+        new: list[int],
+        grammar: str | None,
+        most_tokens: int,
+        written: _Written,
+        deadline: float,
+    ) -> Generator[str, None, None]:
+        """Read new tokens and write on, until a move's end, the deadline or so many tokens."""
+        import numpy as np
+
+        decode = self._loaded.tokenizer.create_stream().decode
+        turn = self._request.begin_turn(
+            np.asarray(new, dtype=np.int32), self._turn_options(grammar, most_tokens)
+        )
+        self._held += len(new)
+        self.usage.read += len(new)
+        try:
+            while not written.over and self._clock() < deadline and (tokens := self._step()):
+                self._held += len(tokens)
+                self.usage.written += len(tokens)
+                written.tokens += tokens
+                piece = "".join(map(decode, tokens))
+                written.text += piece
+                written.over = any(end in written.text for end in ENDS)
+                yield piece
+        finally:
+            self._stop(turn)
+
+    def _turn_options(self, grammar: str | None, most_tokens: int) -> object:
+        options = self._loaded.genai.TurnOptions(self._request)
+        options.set_max_generated_tokens(most_tokens)
+        options.set_do_sample(self._sampling.do_sample)
+        options.set_repetition_penalty(self._sampling.repetition_penalty)
+        if self._sampling.do_sample:
+            options.set_temperature(self._sampling.temperature)
+            options.set_top_p(self._sampling.top_p)
+            options.set_top_k(self._sampling.top_k)
+        if grammar is not None:
+            options.set_guidance(KIND, grammar)
+        return options
+
+    def _step(self) -> list[int]:
+        """The next tokens; none when the turn is over. Raises RuntimeError."""
+        while self._engine.has_pending_requests():
+            tokens = self._run_once()
+            if tokens:
+                return tokens
+        return []
+
+    def _run_once(self) -> list[int]:
+        flags = self._loaded.genai.EngineEventFlags
+        tokens = []
+        for event in self._engine.run(self._events):
+            if int(event.flags) & int(flags.FAILED):
+                raise RuntimeError(f"the engine gave up: {event.error_code.name}")
+            if int(event.flags) & int(flags.TOKEN):
+                tokens.append(int(event.token))
+        return tokens
+
+    def _stop(self, turn: int) -> None:
+        """End a turn early; the cache keeps what was written so far."""
+        if self._request is None or not self._engine.has_pending_requests():
+            return
+        self._request.cancel_turn(turn)
+        while self._engine.has_pending_requests():
+            self._held += len(self._run_once())
+
+
+def _is_thinking(text: str) -> bool:
+    """Whether a thought was begun and its end was not."""
+    thought = text.removeprefix(THINK)
+    return thought not in ("", text) and "<" not in thought
