@@ -150,20 +150,30 @@ def ingest(
     """Hand files to the daemon, and watch them being captioned."""
     from edge_lvr1.follow import follow_jobs
 
+    jobs: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
     with _client(socket) as client:
-        offers = [client.ingest(path) for path in paths]
-        jobs = [job for offer in offers for job in offer["taken"]]
-        refused = [entry for offer in offers for entry in offer["refused"]]
+        for path in paths:
+            try:
+                offer = client.ingest(path)
+            except NotFoundError as error:
+                refused.append({"path": str(path), "reason": str(error), "missing": True})
+            else:
+                jobs += offer["taken"]
+                refused += [{**entry, "missing": False} for entry in offer["refused"]]
         if wait and jobs:
             jobs = follow_jobs(client, [job["id"] for job in jobs], None if as_json else err)
     if as_json:
         _print_json({"jobs": jobs, "refused": refused})
     else:
-        out.print(display.jobs(jobs))
+        if jobs:
+            out.print(display.jobs(jobs))
         for entry in refused:
-            err.print(display.plain(f"{entry['path']}: {entry['reason']}", style="red"))
-    if refused or any(job["state"] == "failed" for job in jobs):
+            err.print(display.plain(f"edge-lvr1: {entry['reason']}", style="red"))
+    if any(job["state"] == "failed" for job in jobs):
         raise typer.Exit(FAILED)
+    if refused:
+        raise typer.Exit(NOT_FOUND if all(entry["missing"] for entry in refused) else FAILED)
 
 
 @app.command()

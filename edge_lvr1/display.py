@@ -59,7 +59,9 @@ def answer(found: Mapping[str, Any]) -> RenderableType:
     """An answer with its verdict, cost and evidence."""
     verdict = str(found["verdict"])
     style = VERDICT_STYLE.get(verdict, "")
-    head = Text.assemble((verdict.replace("_", " "), f"bold {style}"), "  ")
+    # The text of what was not found begins with these words itself.
+    told = "" if verdict == "not_found" else f"{verdict.replace('_', ' ')}  "
+    head = Text(told, style=f"bold {style}")
     if found.get("option"):
         head.append(f"{found['option']}  ", style="bold")
     head.append_text(plain(str(found["text"]), style="bold"))
@@ -193,8 +195,19 @@ def findings(found: Sequence[Finding]) -> RenderableType:
 
 def status(found: Mapping[str, Any]) -> RenderableType:
     """The daemon's state, a line a fact."""
-    rows = [(key.replace("_", " "), _fact(value)) for key, value in found.items()]
+    rows = [
+        (key.replace("_", " "), _fact(value)) for key, value in found.items() if key != "current"
+    ]
+    current = found.get("current")
+    rows.append(("captioning", _current(current) if current else "-"))
     return table(("", ""), rows)
+
+
+def _current(job: Mapping[str, Any]) -> str:
+    progress = job.get("progress") or {}
+    return (
+        f"{job['path']}: {progress.get('stage')} {progress.get('done')} of {progress.get('total')}"
+    )
 
 
 def _fact(value: Any) -> str:  # noqa: ANN401 (any JSON value)
