@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from edge_lvr1.daemon.context import Context, program_version
-from edge_lvr1.daemon.footage_api import footage_routes
+from edge_lvr1.daemon.footage_api import footage_routes, search_routes
 from edge_lvr1.daemon.guard import Guard
 from edge_lvr1.daemon.questions_api import question_routes
 from edge_lvr1.daemon.schemas import shown_safely
@@ -47,7 +47,7 @@ def create_app(context: Context) -> FastAPI:
         docs_url=None,  # its page would load scripts from the network
         redoc_url=None,
     )
-    for router in (question_routes, footage_routes, service_routes):
+    for router in (question_routes, footage_routes, search_routes, service_routes):
         app.include_router(router(context))
     app.include_router(web_routes())
     app.add_exception_handler(EdgeLvr1Error, _told)

@@ -39,7 +39,7 @@ Seconds = Annotated[float, Query(ge=0, allow_inf_nan=False)]
 
 
 def footage_routes(context: Context) -> APIRouter:
-    """/v1/recordings and /v1/search."""
+    """/v1/recordings and what is below it."""
     routes = APIRouter(prefix="/v1", tags=["footage"])
     trees = context.trees
 
@@ -88,6 +88,13 @@ def footage_routes(context: Context) -> APIRouter:
             raise QuestionError(_too_late("time_s", found))
         return Response(_picture(found, time_s), media_type="image/jpeg")
 
+    return routes
+
+
+def search_routes(context: Context) -> APIRouter:
+    """/v1/search."""
+    routes = APIRouter(prefix="/v1", tags=["footage"])
+
     @routes.get("/search")
     def search_captions(
         q: Annotated[str, Query(max_length=_LONGEST_SEARCH)],
@@ -100,7 +107,7 @@ def footage_routes(context: Context) -> APIRouter:
         """Captions that have some of the words, best first."""
         if not q.strip():
             raise QuestionError("there is nothing to search for; give words as q")
-        scope = scope_of(trees, recording, camera or (), since, until)
+        scope = scope_of(context.trees, recording, camera or (), since, until)
         return HitsOut(hits=[_hit(hit) for hit in search(context.archive, q, scope, limit)])
 
     return routes

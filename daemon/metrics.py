@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from edge_lvr1.daemon.context import Context
-from edge_lvr1.store.queues import QuestionState
-
-_COUNTED_QUESTIONS = 1_000_000
 
 
 class ArchiveMetrics(Collector):
@@ -36,8 +32,7 @@ class ArchiveMetrics(Collector):
         jobs = {state.value: count for state, count in context.jobs.counts().items()}
         yield _many("edge_lvr1_ingest_jobs", "Ingest jobs", "state", jobs)
         yield _one("edge_lvr1_questions_queued", "Questions waiting", context.questions.queued())
-        done = context.questions.list(QuestionState.DONE, limit=_COUNTED_QUESTIONS)
-        verdicts = Counter(one.answer.verdict.value for one in done if one.answer)
+        verdicts = {one.value: count for one, count in context.questions.verdicts().items()}
         yield _many("edge_lvr1_questions_answered", "Questions ended", "verdict", verdicts)
 
 

@@ -212,6 +212,15 @@ class QuestionQueue:
         """How many questions wait."""
         return _waiting(self._archive.connect())
 
+    def verdicts(self) -> dict[Verdict, int]:
+        """How many answers have each verdict."""
+        rows = self._archive.rows(
+            "SELECT json_extract(answer, '$.verdict') AS verdict, count(*) AS answers "
+            "FROM questions WHERE answer IS NOT NULL GROUP BY verdict"
+        )
+        found = {row["verdict"]: row["answers"] for row in rows}
+        return {verdict: found.get(verdict.value, 0) for verdict in Verdict}
+
     def _finish(self, db: Database, row: Mapping[str, Any], answer: Answer | None) -> None:
         state = QuestionState.CANCELLED if row["cancelled"] else QuestionState.DONE
         told = None if answer is None else to_json(answer_out(answer))

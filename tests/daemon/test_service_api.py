@@ -10,7 +10,7 @@ import pytest
 
 from edge_lvr1.daemon.api import create_app
 from edge_lvr1.daemon.context import Context, Doing
-from edge_lvr1.domain import Recording
+from edge_lvr1.domain import Answer, Recording, Verdict
 from edge_lvr1.store.queues import JobState
 from tests.daemon.asgi import Http
 
@@ -128,12 +128,17 @@ def test_status_tells_recordings_queues_and_backends(
 
 def test_health_and_metrics_answer(http: Http, recording: Recording, context: Context) -> None:
     context.jobs.offer("/a.mp4", 1, 1)
+    http.post("/v1/questions", json={"question": "Is there a lorry?"})
+    context.questions.lease("test", 60.0)
+    (asked,) = context.questions.list()
+    context.questions.finish(asked.question.id, Answer(Verdict.NOT_FOUND, "not found"))
 
     metrics = http.get("/metrics").text.splitlines()
 
     assert http.get("/healthz").json() == {"status": "ok"}
     assert "edge_lvr1_recordings 1.0" in metrics
     assert "edge_lvr1_captions 14.0" in metrics
+    assert 'edge_lvr1_questions_answered{verdict="not_found"} 1.0' in metrics
     assert f'edge_lvr1_ingest_jobs{{state="{JobState.QUEUED.value}"}} 1.0' in metrics
 
 
@@ -142,6 +147,26 @@ def test_address_that_is_not_there_is_told_as_json(http: Http) -> None:
     assert "openapi.json" in http.get("/v2").json()["error"]
     assert http.put("/v1/questions").status_code == 405
     assert list(http.put("/v1/questions").json()) == ["error"]
+
+
+def test_page_is_served_and_loads_nothing_from_elsewhere(http: Http) -> None:
+    page = http.get("/")
+    files = {name: http.get(f"/{name}") for name in ("page.css", "page.js")}
+
+    assert page.headers["content-type"].startswith("text/html")
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    for name, file in files.items():
+        assert file.status_code == 200
+        assert f'"/{name}"' in page.text
+        assert "//" not in file.text.replace("// ", "")
+    assert "innerHTML" not in files["page.js"].text
+
+
+def test_job_is_told_by_its_number(http: Http, footage: Path) -> None:
+    (taken,) = offer(http, str(footage))[1]["taken"]
+
+    assert http.get(f"/v1/ingest/{taken['id']}").json() == taken
+    assert http.get("/v1/ingest/99").status_code == 404
 
 
 def test_openapi_describes_the_socket(http: Http) -> None:
