@@ -22,7 +22,7 @@ LEARN = 0.05
 """Share of the difference taken over each frame: 4 s at 5 frames a second."""
 
 FLICKER_LEARN = 0.02
-FLICKER_CLIP = 40.0
+FLICKER_CLIP = 40
 LEAST_DIFFERENCE = 13.0
 """Grey levels; H.264 at usual qualities leaves 2 to 5 after scaling down."""
 
@@ -50,6 +50,10 @@ class Background:
         """A model that takes a first frame for the empty scene."""
         return cls(image.astype(np.float32), np.full(image.shape[:2], 2.0, np.float32))
 
+    def copy(self) -> Background:
+        """The model as it is now."""
+        return Background(self.picture.copy(), self.flicker.copy())
+
     def fit(self, image: Image, subjects: NDArray[np.bool_]) -> Light:
         """The light of a frame, from pixels outside `subjects` (bool, (h, w)).
 
@@ -71,12 +75,12 @@ class Background:
     def under(self, light: Light) -> Image:
         """The empty scene as it would look in that light, uint8 RGB."""
         lit = cv2.transform(self.picture, np.column_stack([np.diag(light.gain), light.offset]))
-        return np.asarray(cv2.convertScaleAbs(cv2.max(lit, 0.0)), np.uint8)
+        return np.asarray(cv2.convertScaleAbs(np.maximum(lit, 0)), np.uint8)
 
     def differs(self, difference: Image) -> Mask:
         """Where a difference in grey levels (uint8 (h, w)) is more than the pixel's flicker."""
         limit = np.maximum(LEAST_DIFFERENCE, 6.0 + 3.0 * self.flicker)
-        return (difference > limit).astype(np.uint8) * 255
+        return np.where(difference > limit, np.uint8(255), np.uint8(0))
 
     def learn(
         self,
@@ -92,7 +96,7 @@ class Background:
         step = cv2.subtract(image, lit, dtype=cv2.CV_32F)
         step = cv2.transform(step, np.diag(LEARN / np.maximum(light.gain, 0.2)))
         cv2.add(self.picture, step, dst=self.picture, mask=free)
-        seen = cv2.min(difference, FLICKER_CLIP)
+        seen = np.minimum(difference, np.uint8(FLICKER_CLIP))
         cv2.accumulateWeighted(seen, self.flicker, FLICKER_LEARN, mask=free)
 
     def replace(self, image: Image, light: Light, where: NDArray[np.bool_]) -> None:

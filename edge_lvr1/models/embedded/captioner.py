@@ -35,14 +35,22 @@ _SHORT_STILL_S = 2.0
 
 
 class EmbeddedCaptioner:
-    """Captions from OpenCV alone. `words` are the longest captions of each level."""
+    """Captions from OpenCV alone.
+
+    `words_…` bound the captions of each level; `window_s` is the time between notes.
+    """
 
     name = "embedded"
     version = "1"
 
     def __init__(
-        self, words_low: int = 200, words_medium: int = 300, words_high: int = 300
+        self,
+        words_low: int = 200,
+        words_medium: int = 300,
+        words_high: int = 300,
+        window_s: float = WINDOW_S,
     ) -> None:
+        self.window_s = window_s
         self.words = {Level.LOW: words_low, Level.MEDIUM: words_medium, Level.HIGH: words_high}
 
     def watch(self, footage: Footage, notes: Notes | None) -> Iterator[Notes]:
@@ -88,7 +96,7 @@ class EmbeddedCaptioner:
 
     def _window(self, footage: Footage, known: Notes | None) -> dict[str, Any]:
         start_s = 0.0 if known is None else float(known["until_s"])
-        end_s = min(start_s + WINDOW_S, footage.duration_s)
+        end_s = min(start_s + self.window_s, footage.duration_s)
         frames = footage.every(STEP_S, Span(start_s, max(start_s, end_s)), SIDE_PX)
         if known is None:
             watcher = _first_look(list(frames))
@@ -168,15 +176,20 @@ def _first_look(frames: Sequence[Frame]) -> Watcher:
     """Watch the first window twice: the first time only to learn what the scene is like empty.
 
     Who stands there in the first frame is in the first background; by the end of the window
-    the hole that he left has been healed.
+    the hole that he left has been healed. What comes after a cut is another scene, and does
+    not count for this one.
     """
     if not frames:
         raise ModelError("no frame of this span could be decoded; look at the file with a player")
     learner = Watcher.of(frames[0].image, looks=False)
+    empty = learner.background
     for frame in frames[::2]:
         learner.step(frame)
+        if any(what in ("cut", "camera") for _, what in learner.events):
+            break
+        empty = learner.background.copy()
     watcher = Watcher.of(frames[0].image)
-    watcher.background = learner.background
+    watcher.background = empty
     for frame in frames:
         watcher.step(frame)
     return watcher

@@ -83,7 +83,7 @@ def check(notes: Mapping[str, Any]) -> None:
 
 def covers(notes: Mapping[str, Any] | None, span: Span) -> bool:
     """Whether the notes tell all of a span."""
-    return bool(notes) and (bool(notes["done"]) or span.end_s <= notes["until_s"])
+    return notes is not None and (bool(notes["done"]) or span.end_s <= notes["until_s"])
 
 
 def load_background(notes: Mapping[str, Any]) -> Background:

@@ -30,7 +30,7 @@ class PersonLook:
     def new(cls) -> PersonLook:
         """Load the weights that OpenCV carries."""
         hog = cv2.HOGDescriptor()
-        hog.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
+        hog.setSVMDetector(np.array(cv2.HOGDescriptor.getDefaultPeopleDetector(), np.float32))
         return cls(hog)
 
     def score(self, image: Image, box: Box) -> float:

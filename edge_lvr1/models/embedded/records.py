@@ -129,8 +129,7 @@ def still_spans(track: Track, height: int) -> list[tuple[float, float]]:
                 spans[-1] = (spans[-1][0], path[end][0])
             else:
                 spans.append((path[start][0], path[end][0]))
-            start = end
-        start += 1
+        start = max(end, start + 1)  # the next anchor is where this one's reach ended
     return spans
 
 

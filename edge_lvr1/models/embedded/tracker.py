@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -337,7 +338,9 @@ def _covered(box: Box, by: Box) -> float:
     return box.overlap(by) / box.area if box.area else 0.0
 
 
-def _reach(box: Box, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+def _reach(
+    box: Box, x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
     """How far pixels are from a box's middle, in its half sizes."""
     cx, cy = box.centre
     across = np.abs(x - cx) / max(box.width / 2, 1.0)

@@ -21,6 +21,7 @@ from edge_lvr1.models.embedded.blobs import Blob, Box, Scene
 from edge_lvr1.models.embedded.person import PersonLook, upright
 from edge_lvr1.models.embedded.scene import LightWatch
 from edge_lvr1.models.embedded.tracker import OUTLINE, Track, Tracker
+from edge_lvr1.models.embedded.wording import Kind
 
 _GHOST_S = 1.0
 _STAIN_S = 3.0
@@ -155,7 +156,9 @@ class Watcher:
         healed = np.zeros(self.background.flicker.shape, bool)
         kept = []
         for track in self.tracker.tracks:
-            fate = _fate(track, time_s) if track.last_s == time_s and not track.shared else None
+            fate = None
+            if track.last_s == time_s and not track.shared:
+                fate = _fate(track, time_s, self.tracker)
             if fate is None or (fate == "left" and not self.looks):
                 kept.append(track)
                 continue
@@ -240,18 +243,19 @@ def _compare(background: Background, image: Image, light: Light, last: Image | N
     )
 
 
-def _fate(track: Track, time_s: float) -> str | None:
+def _fate(track: Track, time_s: float, tracker: Tracker) -> str | None:
     """What a blob that stands still is, when it is no subject: ghost, stain or left thing."""
     still_s = time_s - track.static_since_s
     if still_s >= _GHOST_S and track.edge < -0.15:
         return "ghost"
     if still_s >= _STAIN_S and track.edge < 0.15:
         return "stain"
-    # A figure may stand for long; what nothing calls a figure or a vehicle is taken as placed.
-    figure = records.person_like(track) or track.votes >= 3
-    if still_s >= (_FOREVER_S if figure else _LEFT_S):
-        return "left"
-    return None
+    if still_s < _LEFT_S:
+        return None
+    # People stand and vehicles park for long; other things have been put down.
+    kind = records.kind_of(track, tracker.width, tracker.height)
+    figure = kind in (Kind.PERSON, Kind.VEHICLE) or track.votes >= 3
+    return None if figure and still_s < _FOREVER_S else "left"
 
 
 def _protected(found: list[Blob], shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -287,10 +291,11 @@ def _shape(track: Track, sides: int, time_s: float) -> None:
     hull = cv2.contourArea(cv2.convexHull(np.vstack(outline)))
     track.solid_sum += min(1.0, float(mask.sum()) / max(hull, 1.0))
     track.solid_count += 1
-    track.shape = cv2.resize(mask * 255, _SHAPE_PX, interpolation=cv2.INTER_AREA)
+    shape = np.asarray(cv2.resize(mask * 255, _SHAPE_PX, interpolation=cv2.INTER_AREA), np.uint8)
+    track.shape = shape
     if before is not None and time_s == track.static_since_s:
-        both = np.minimum(before, track.shape).sum(dtype=np.int64)
-        either = np.maximum(before, track.shape).sum(dtype=np.int64)
+        both = np.minimum(before, shape).sum(dtype=np.int64)
+        either = np.maximum(before, shape).sum(dtype=np.int64)
         track.rigid_sum += float(both / max(either, 1))
         track.rigid_count += 1
 
