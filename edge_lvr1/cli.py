@@ -49,7 +49,7 @@ Socket = Annotated[
 ]
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 _TIMES += ["%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"]
-_TRACE = ("state", "asked_at", "options", "steps")  # what `questions ID --json` has beyond the answer
+_TRACE = ("state", "asked_at", "options", "steps")  # beyond the answer
 _SINCE, _UNTIL = "Only footage from this time on.", "Only footage before this time."
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 RecordingId = Annotated[int, typer.Argument(help="Number of the recording.", min=1)]
