@@ -13,6 +13,9 @@ from edge_lvr1.models.embedded.background import Image, Mask
 LEAST_AREA = 0.0009
 """Share of the picture; smaller pieces are noise (about 50 pixels of 320 x 180)."""
 
+MOST_BLOBS = 40
+"""In rain or snow the largest are followed; the time a frame takes stays bounded."""
+
 _CLOSE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 9))  # heads and legs join upright
 _OPEN = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
 _STRONG = 24.0  # grey levels that the strongest tenth of a real blob differs by
@@ -125,18 +128,17 @@ def find(mask: Mask, scene: Scene) -> list[Blob]:
     """The blobs of a foreground mask, largest first."""
     joined = cv2.morphologyEx(mask, cv2.MORPH_OPEN, _OPEN)
     joined = cv2.morphologyEx(joined, cv2.MORPH_CLOSE, _CLOSE)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
-    least = LEAST_AREA * mask.size
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    large = np.flatnonzero(areas >= LEAST_AREA * mask.size)
     blobs = []
-    for index in range(1, count):
-        x, y, width, height, area = (int(v) for v in stats[index])
-        if area < least:
-            continue
+    for index in 1 + large[np.argsort(-areas[large], kind="stable")][:MOST_BLOBS]:
+        x, y, width, height, _ = (int(v) for v in stats[index])
         inside = labels[y : y + height, x : x + width] == index
         blob = _measure(scene, inside, x, y)
         if blob is not None:
             blobs.append(blob)
-    return sorted(blobs, key=lambda blob: -blob.area)
+    return blobs
 
 
 def _measure(scene: Scene, inside: NDArray[np.bool_], x: int, y: int) -> Blob | None:

@@ -30,11 +30,14 @@ MOST_FRAMES = 150
 _NEAR = 0.25  # share of the picture between a blob and where the notes have the subject
 _FIGURE_EDGE = 0.1
 
-_SEEN = (
+_PERSONS = (
     "person persons people man men woman women boy girl child children kid figure figures human "
     "someone somebody anyone anybody everyone visitor visitors pedestrian pedestrians walker guy "
-    "lady who whom whose vehicle vehicles car cars van vans truck trucks lorry bus taxi shape "
-    "shapes object objects thing things subject subjects motion movement move moves moving moved "
+    "lady who whom whose nobody"
+)
+_VEHICLES = "vehicle vehicles car cars van vans truck trucks lorry bus taxi"
+_SEEN = (
+    "shape shapes object objects thing things subject subjects motion movement move moves moving moved "
     "motionless light lights dim dims bright brighter dark darker scene camera picture frame clip "
     "video image footage recording clock colour colours color colors black grey gray white red "
     "orange yellow green blue purple pink brown light-blue left right top bottom up down middle "
@@ -58,7 +61,9 @@ _PLAIN = (
     "detail details get gets got give wearing wears wear dressed clothes clothing shirt jacket "
     "trousers coat colour-of behind front next towards toward away back forward onward"
 )
-_SEEN_WORDS = frozenset(_SEEN.split())
+_PERSON_WORDS = frozenset(_PERSONS.split())
+_VEHICLE_WORDS = frozenset(_VEHICLES.split())
+_SEEN_WORDS = _PERSON_WORDS | _VEHICLE_WORDS | frozenset(_SEEN.split())
 _PLAIN_WORDS = frozenset(_PLAIN.split())
 _CANNOT = "I look for shapes, colours and motion; I cannot recognise"
 
@@ -95,9 +100,9 @@ def about(query: str, labels: Sequence[str]) -> list[str]:
     words = re.findall(r"[a-z]+(?:-[a-z]+)*", query.lower()[:500])
     kinds = {label[0] for label in labels}
     told = []
-    if _asks(words, "person people man woman men women figure someone who") and "P" not in kinds:
+    if _PERSON_WORDS & set(words) and "P" not in kinds:
         told.append(f"No {Kind.PERSON.value} seen here.")
-    if _asks(words, "vehicle vehicles car cars truck van bus lorry") and "V" not in kinds:
+    if _VEHICLE_WORDS & set(words) and "V" not in kinds:
         told.append(f"No {Kind.VEHICLE.value} seen here.")
     strange = [w for w in dict.fromkeys(words) if len(w) > 2 and w not in _SEEN_WORDS]
     strange = [w for w in strange if w not in _PLAIN_WORDS and len(w) <= 30][:3]
@@ -105,10 +110,6 @@ def about(query: str, labels: Sequence[str]) -> list[str]:
         named = " or ".join(f"{'an' if w[0] in 'aeiou' else 'a'} {w}" for w in strange)
         told.append(f"{_CANNOT} {named}.")
     return told
-
-
-def _asks(words: Sequence[str], about_what: str) -> bool:
-    return bool(set(words) & set(about_what.split()))
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def caption_tree(footage: Footage, notes: Notes) -> tuple[TreePlan, dict[NodeId,
     plan = plan_tree(footage.duration_s)
     captions: dict[NodeId, Caption] = {}
 
-    def keep(node: Node, text: str, details: Any) -> None:
+    def keep(node: Node, text: str, details: Mapping[str, Any] | None) -> None:
         captions[node.id] = Caption(
             node.id, node.span, text, captioner.name, captioner.version, details=details
         )

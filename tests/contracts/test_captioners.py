@@ -1,0 +1,124 @@
+"""One suite over every captioner: what tree building and the loop rely on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_lvr1.domain import Caption, Node, NodeId, Span
+from edge_lvr1.media.frames import Footage
+from edge_lvr1.models.base import Captioner, Clip, Notes, Written
+from edge_lvr1.models.embedded.captioner import EmbeddedCaptioner
+from tests.models.embedded.drawn import person, yard
+
+
+class PlainCaptioner:
+    """The least that a captioner can be: no notes, no folding, one look at a time."""
+
+    name = "plain"
+    version = "1"
+
+    def watch(self, footage: Footage, notes: Notes | None) -> Iterator[Notes]:
+        return iter(())
+
+    def caption(self, clip: Clip) -> Written:
+        frames = sum(1 for _ in clip.footage.every(1.0, clip.node.span, 64))
+        return Written(f"{frames} frames", frames=frames)
+
+    def fold(self, node: Node, children: Sequence[Caption]) -> Written | None:
+        return None
+
+    def video_qa(self, clip: Clip, query: str) -> str:
+        return self.caption(clip).text
+
+
+MAKERS: Mapping[str, type[Any]] = {"embedded": EmbeddedCaptioner, "plain": PlainCaptioner}
+LEAVES = [Node(NodeId((1, 1, n)), Span(4.0 * (n - 1), 4.0 * n)) for n in (1, 2, 3)]
+
+
+@pytest.fixture(params=sorted(MAKERS))
+def captioner(request: pytest.FixtureRequest) -> Captioner:
+    made: Captioner = MAKERS[request.param]()
+    return made
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Footage:
+    path: Path = tmp_path_factory.mktemp("contract") / "walk.mp4"
+    return yard(path, 12.0, person(Span(2, 10), Span(5, 7)))
+
+
+def last_notes(captioner: Captioner, footage: Footage) -> Notes | None:
+    last: Notes | None = None
+    for notes in captioner.watch(footage, None):
+        last = notes
+    return last
+
+
+def test_it_says_who_it_is(captioner: Captioner) -> None:
+    assert captioner.name
+    assert captioner.version
+
+
+def test_notes_are_json_and_a_finished_watch_stays_finished(
+    captioner: Captioner, footage: Footage
+) -> None:
+    notes = last_notes(captioner, footage)
+
+    if notes is None:
+        assert list(captioner.watch(footage, None)) == []
+    else:
+        assert json.loads(json.dumps(notes)) == notes
+        assert list(captioner.watch(footage, notes)) == []
+
+
+def test_a_caption_is_text_with_json_details(captioner: Captioner, footage: Footage) -> None:
+    notes = last_notes(captioner, footage)
+
+    for leaf in LEAVES:
+        written = captioner.caption(Clip(footage, leaf, notes))
+        assert written.text.strip()
+        assert json.loads(json.dumps(written.details)) == written.details
+
+
+def test_a_caption_can_be_had_without_notes(captioner: Captioner, footage: Footage) -> None:
+    written = captioner.caption(Clip(footage, LEAVES[0]))
+
+    assert written.text
+    assert written.frames > 0
+
+
+def test_the_same_clip_gets_the_same_caption(captioner: Captioner, footage: Footage) -> None:
+    clip = Clip(footage, LEAVES[1], last_notes(captioner, footage))
+
+    assert captioner.caption(clip) == captioner.caption(clip)
+
+
+def test_a_parent_is_folded_from_stored_children_or_looked_at(
+    captioner: Captioner, footage: Footage
+) -> None:
+    notes = last_notes(captioner, footage)
+    children = []
+    for leaf in LEAVES:
+        written = captioner.caption(Clip(footage, leaf, notes))
+        stored = json.loads(json.dumps(written.details))
+        children.append(
+            Caption(leaf.id, leaf.span, written.text, captioner.name, "1", details=stored)
+        )
+    parent = Node(NodeId((1, 1)), Span(0.0, 12.0))
+
+    folded = captioner.fold(parent, children)
+
+    looked = captioner.caption(Clip(footage, parent, notes))
+    assert (folded or looked).text == looked.text
+
+
+@pytest.mark.parametrize("query", ["Is there a dog?", "", "'); DROP TABLE captions;--", "é" * 900])
+def test_any_question_gets_an_answer(captioner: Captioner, footage: Footage, query: str) -> None:
+    notes = last_notes(captioner, footage)
+
+    assert captioner.video_qa(Clip(footage, LEAVES[1], notes), query).strip()
