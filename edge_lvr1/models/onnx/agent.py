@@ -42,10 +42,13 @@ class AgentSettings:
 class OnnxAgent:
     """An Agent whose conversations run on onnxruntime-genai."""
 
-    def __init__(self, bundle: Bundle, settings: AgentSettings | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, settings: AgentSettings | None = None, *, own_system: bool = True
+    ) -> None:
         self.name = f"onnx {bundle.path.name}"
         self._bundle = bundle
         self._settings = settings or AgentSettings()
+        self._own_system = own_system  # the bundle's wording stands in for the caller's
         self._loaded: LoadedModel | None = None
         self._loading = threading.Lock()
 
@@ -81,7 +84,7 @@ class OnnxAgent:
             Chat.from_extra(manifest.extra),
             self._sampling(),
             self._limits(),
-            system=manifest.prompts.get(SYSTEM_PROMPT),
+            system=manifest.prompts.get(SYSTEM_PROMPT) if self._own_system else None,
         )
 
     def _model(self) -> LoadedModel:

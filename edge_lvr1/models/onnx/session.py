@@ -124,7 +124,12 @@ class OnnxAgentSession:
         self._events: Any = None
         self._request: Any = None
         self._history: tuple[Message, ...] = ()  # what the cache holds
-        self._held = 0  # tokens in the cache
+        self._held: list[int] = []  # what the cache holds, in tokens
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The conversation as the model has it: all that was read and written, in tokens."""
+        return tuple(self._held)
 
     def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
         """The next reply. Raises ModelError. See `stream`."""
@@ -138,7 +143,7 @@ class OnnxAgentSession:
         """
         messages = self._worded(messages, moves)
         new = self._unread(messages)
-        room = self._limits.context_tokens - self._held - len(new)
+        room = self._limits.context_tokens - len(self._held) - len(new)
         if room < LEAST_ROOM_TOKENS:
             log.warning("the agent's context of %d tokens is full", self._limits.context_tokens)
             yield f"{THINK}The context of {self._limits.context_tokens} tokens is full.{END_THINK}"
@@ -161,7 +166,7 @@ class OnnxAgentSession:
         if self._request is not None:
             self._request.close()
         self._request = self._events = self._engine = None
-        self._history, self._held = (), 0
+        self._history, self._held = (), []
 
     def _worded(self, messages: Sequence[Message], moves: Moves) -> tuple[Message, ...]:
         """The messages, with the bundle's own wording of the system turn where it has one."""
@@ -230,11 +235,11 @@ class OnnxAgentSession:
         turn = self._request.begin_turn(
             np.asarray(new, dtype=np.int32), self._turn_options(grammar, most_tokens)
         )
-        self._held += len(new)
+        self._held += new
         self.usage.read += len(new)
         try:
             while not written.over and self._clock() < deadline and (tokens := self._step()):
-                self._held += len(tokens)
+                self._held += tokens
                 self.usage.written += len(tokens)
                 written.tokens += tokens
                 piece = "".join(map(decode, tokens))
@@ -281,7 +286,7 @@ class OnnxAgentSession:
             return
         self._request.cancel_turn(turn)
         while self._engine.has_pending_requests():
-            self._held += len(self._run_once())
+            self._held += self._run_once()
 
 
 def _is_thinking(text: str) -> bool:
