@@ -54,9 +54,9 @@ function showEvidence(entry) {
   picture.loading = "lazy";
   picture.alt = `the footage at ${clock(entry.start_s)}`;
   picture.src = pictureOf(entry.recording, (entry.start_s + entry.end_s) / 2);
-  const span = `${clock(entry.start_s)} to ${clock(entry.end_s)}`;
-  const where = `${entry.camera}, recording ${entry.recording}, ${entry.node}, ${span}, ${wall(entry.starts_at)} `;
-  const head = make("div", where);
+  const head = make("div");
+  head.append(make("strong", `${clock(entry.start_s)} to ${clock(entry.end_s)}`));
+  head.append(`${entry.camera}, ${wall(entry.starts_at)}, recording ${entry.recording}, ${entry.node} `);
   head.append(link(clipOf(entry.recording, entry.start_s, entry.end_s), "clip"));
   box.append(picture, head, make("div", entry.caption, "faint"));
   return box;
@@ -65,9 +65,13 @@ function showEvidence(entry) {
 function showAnswer(told) {
   const verdict = told.verdict || told.state;
   const head = make("p");
-  head.append(make("span", verdict.replace("_", " "), `verdict ${verdict}`), ` ${told.option || ""} ${told.text}`);
+  // The text of what was not found begins with these words itself.
+  const said = verdict === "not_found" ? "" : verdict.replace("_", " ");
+  head.append(make("span", said, `verdict ${verdict}`), ` ${told.option || ""} ${told.text}`);
   const cost = `${told.rounds} rounds, ${told.captions_opened} captions opened, ${told.seconds.toFixed(1)} s`;
-  at("answer").replaceChildren(head, make("p", cost, "faint"), ...told.evidence.map(showEvidence));
+  const evidence = make("div", undefined, "evidences");
+  evidence.append(...told.evidence.map(showEvidence));
+  at("answer").replaceChildren(head, make("p", cost, "faint"), evidence);
   for (const line of told.searched) at("answer").append(make("div", `searched ${line}`, "faint"));
 }
 
@@ -82,6 +86,8 @@ function follow(id) {
   at("rounds").replaceChildren();
   at("answer").replaceChildren(make("p", "waiting for its turn", "faint"));
   at("cancel").hidden = false;
+  at("trace").hidden = false;
+  at("trace").open = true;
   at("cancel").onclick = () => call(`/v1/questions/${id}`, { method: "DELETE" }).catch(showError);
   following = new EventSource(`/v1/questions/${id}/events`);
   // A stream that broke is opened again and tells everything from the start.
@@ -90,6 +96,7 @@ function follow(id) {
   following.addEventListener("step", (event) => showRound(JSON.parse(event.data)));
   following.addEventListener("done", (event) => {
     stopFollowing();
+    at("trace").open = false;
     showAnswer(JSON.parse(event.data));
   });
 }
@@ -140,21 +147,25 @@ function timeline(tree) {
   return box;
 }
 
-function recordingBox(recording) {
-  const box = make("div", undefined, "recording");
-  const state = recording.complete ? "complete" : `${recording.captions} of ${recording.nodes} captions`;
-  const head = `${recording.id}  ${recording.camera}  ${wall(recording.starts_at)}  ${clock(recording.duration_s)}  ${state} `;
-  const show = make("button", "timeline");
+const OPEN_AT_FIRST = 5;  // more trees than that are fetched when they are asked for
+
+function recordingBox(recording, open) {
+  const box = make("details", undefined, "recording");
+  const state = recording.complete ? "" : `, ${recording.captions} of ${recording.nodes} captions`;
+  const head = make("summary");
+  head.append(make("b", `${recording.id} ${recording.camera}`));
+  head.append(make("span", `${wall(recording.starts_at)}, ${clock(recording.duration_s)}${state}`, "faint"));
   const below = make("div");
-  show.type = "button";
-  show.addEventListener("click", async () => {
+  box.addEventListener("toggle", async () => {
+    if (!box.open) return;
     try {
       below.replaceChildren(timeline(await call(`/v1/recordings/${recording.id}/tree`)));
     } catch (error) {
       below.replaceChildren(make("p", error.message, "error"));
     }
   });
-  box.append(head, show, below);
+  box.append(head, below);
+  box.open = open;
   return box;
 }
 
@@ -164,9 +175,9 @@ function showRecordings(recordings) {
   for (const recording of recordings) {
     const version = `${recording.captions}`;
     if (shown.get(recording.id) === version) continue;
-    const box = recordingBox(recording);
+    const before = at(`recording-${recording.id}`);
+    const box = recordingBox(recording, before ? before.open : shown.size < OPEN_AT_FIRST);
     box.id = `recording-${recording.id}`;
-    const before = at(box.id);
     if (before) before.replaceWith(box);
     else {
       at("recordings").append(box);
