@@ -1,4 +1,4 @@
-"""What a captioner and an agent are, whichever backend they run on.
+"""What a captioner, an agent and an embedder are, whichever backend they run on.
 
 Backends are constructed in `models/load.py` only. Whoever holds one of these objects does
 not know what is behind it: an OpenCV captioner, an ONNX session or a server.
@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge_lvr1.domain import Caption, Node, NodeId
 from edge_lvr1.media.frames import Footage
@@ -106,4 +109,15 @@ class Agent(Protocol):
 
     def open(self) -> AgentSession:
         """Begin a conversation."""
+        ...
+
+
+class Embedder(Protocol):
+    """texts -> vectors of their meaning."""
+
+    name: str
+    dim: int
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """One vector for each text: float32 of shape (texts, dim). Raises ModelError."""
         ...
