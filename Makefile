@@ -2,16 +2,27 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
+comma  := ,
+# What the tests run with. EXTRAS=dev leaves the export step out: its tests then skip.
+EXTRAS ?= dev,cpu,export
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test lint types unit clean
 
-$(STAMP): pyproject.toml
+$(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
-demo: $(STAMP)  ## install, then the main job once, end to end
+$(VENV)/.base: pyproject.toml $(VENV)/.made
+	$(PIP) -e .
+	touch $@
+
+STAMP  := $(VENV)/.tests-$(subst $(comma),-,$(EXTRAS))
+$(STAMP): pyproject.toml $(VENV)/.made
+	$(PIP) -e '.[$(EXTRAS)]'
+	touch $@ $(VENV)/.base
+
+demo: $(VENV)/.base  ## install, then the main job once, end to end
 	$(BIN)/edge-lvr1 demo
 
 test: $(STAMP) lint types unit  ## install, then everything that must pass
