@@ -129,7 +129,8 @@ class IngestWork:
             log.info("ingest: %s: %s", name, taken.remark)
         else:
             told = (name, taken.duration_s, taken.leaves, seconds)
-            log.info("ingest: %s: %.1f s, %d leaves, ready in %.1f s", *told)
+            ratio = taken.duration_s / seconds if seconds else 0.0
+            log.info("ingest: %s: %.1f s, %d leaves, ready in %.1f s (%.1fx)", *told, ratio)
 
     def _name(self, job: Job) -> str:
         path = PurePath(job.path)
