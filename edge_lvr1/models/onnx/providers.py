@@ -1,0 +1,84 @@
+"""Sessions of onnxruntime on the provider that was asked for, or an error.
+
+onnxruntime falls back to the CPU with no more than a log line when a provider does not load,
+and lists providers that it was compiled with, not those that work. So each session is
+asked, once it is open, where it runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from edge_lvr1.errors import ModelError
+
+log = logging.getLogger(__name__)
+
+Foreign: TypeAlias = Any
+"""Something of a package that has no types."""
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "tensorrt-rtx": "NvTensorRTRTXExecutionProvider",
+}
+"""Our names of the providers, and onnxruntime's."""
+
+_FALLBACKS = {"tensorrt": ("cuda", "cpu"), "tensorrt-rtx": ("cpu",), "cuda": ("cpu",), "cpu": ()}
+"""Where single operators may go that a provider does not have; shapes are computed there."""
+
+
+def onnxruntime() -> Foreign:
+    """The package. Raises ModelError where it is not installed."""
+    try:
+        return importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise ModelError(
+            f"onnx models need onnxruntime, which cannot be loaded ({error}): install edge-lvr1 "
+            f"with its extra 'cpu' or 'gpu'"
+        ) from error
+
+
+def runtime_errors() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises: classes of its own, with no common base."""
+    onnxruntime()
+    state = vars(importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state"))
+    own = [kind for kind in state.values() if isinstance(kind, type)]
+    return (RuntimeError, *(kind for kind in own if issubclass(kind, Exception)))
+
+
+def open_session(file: Path, provider: str, threads: int | None = None) -> Foreign:
+    """An onnxruntime session of a graph, on that provider. Raises ModelError.
+
+    `threads` bounds the CPU threads of one operation; None leaves it to the runtime.
+    """
+    package = onnxruntime()
+    if provider not in PROVIDERS:
+        raise ModelError(f"there is no provider {provider!r}; known: {', '.join(PROVIDERS)}")
+    wanted = PROVIDERS[provider]
+    compiled = package.get_available_providers()
+    if wanted not in compiled:
+        raise ModelError(
+            f"this onnxruntime has no {provider} (it has {', '.join(compiled)}): install "
+            f"edge-lvr1 with its extra 'gpu', or choose the provider cpu"
+        )
+    options = package.SessionOptions()
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    allowed = [wanted, *(PROVIDERS[name] for name in _FALLBACKS[provider])]
+    allowed = [name for name in allowed if name in compiled]
+    try:
+        session = package.InferenceSession(str(file), options, providers=allowed)
+    except runtime_errors() as error:
+        raise ModelError(f"{file} cannot be loaded on {provider}: {error}") from error
+    used = session.get_providers()
+    if used[0] != wanted:
+        raise ModelError(
+            f"{file.name} was to run on {provider} but was put on {used[0]}: check the driver "
+            f"and the runtime's libraries, or choose the provider cpu"
+        )
+    log.info("loaded %s on %s", file.name, provider)
+    return session
