@@ -15,7 +15,8 @@ def load_captioner(settings: Settings) -> Captioner:
     if choice == "embedded":
         from edge_lvr1.models.embedded.captioner import EmbeddedCaptioner
 
-        return EmbeddedCaptioner()
+        words = settings.tree
+        return EmbeddedCaptioner(words.words_low, words.words_medium, words.words_high)
     raise AssertionError(choice)
 
 
