@@ -83,8 +83,8 @@ class Blob:
     an edge all around (a thing stands there), towards -1 only the background does (a thing
     of the background is gone), about 0 neither (light and shadow). `moving` is the share of
     it that changed since the last frame; `shadow` the share that is the background, only
-    darker. `core` is the mask without that shadow. `colours` is a histogram over 64 coarse
-    colours, summing to 1.
+    darker. `core` is the mask without that shadow. `codes` are the coarse colours (0 to 63)
+    of the mask's pixels, row by row, and `colours` their histogram, summing to 1.
     """
 
     box: Box
@@ -94,6 +94,7 @@ class Blob:
     edge: float
     moving: float
     shadow: float
+    codes: NDArray[np.uint8]
     colours: NDArray[np.float32]
 
 
@@ -147,7 +148,7 @@ def _measure(scene: Scene, inside: NDArray[np.bool_], x: int, y: int) -> Blob | 
     strength = scene.difference[here][inside]
     if float(np.percentile(strength, 90)) < _STRONG:
         return None
-    pixels = scene.image[here][inside]
+    codes = coarse(scene.image[here][inside], scene.gain)
     shadow = _shadow(scene.image[here], scene.lit[here]) & inside
     return Blob(
         box=Box(x, y, x + width, y + height),
@@ -157,7 +158,8 @@ def _measure(scene: Scene, inside: NDArray[np.bool_], x: int, y: int) -> Blob | 
         edge=_edge(scene, inside, x, y),
         moving=float((scene.changed[here][inside] > 18).mean()),
         shadow=float(shadow.sum() / inside.sum()),
-        colours=histogram(pixels, scene.gain),
+        codes=codes,
+        colours=histogram(codes),
     )
 
 
@@ -184,9 +186,13 @@ def _shadow(image: Image, lit: Image) -> NDArray[np.bool_]:
     return np.asarray(dimmed & (cv2.subtract(high, low) < 0.12 * _WHOLE), np.bool_)
 
 
-def histogram(pixels: NDArray[np.uint8], gain: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Share of 64 coarse colours, after the light was taken out."""
+def coarse(pixels: NDArray[np.uint8], gain: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Each pixel's place among 64 coarse colours, after the light was taken out."""
     level = np.clip(pixels / np.maximum(gain, 0.2), 0, 255).astype(np.uint8) >> 6
-    index = level[:, 0].astype(np.intp) * 16 + level[:, 1] * 4 + level[:, 2]
-    counts = np.bincount(index, minlength=64).astype(np.float32)
+    return np.asarray(level[:, 0] * 16 + level[:, 1] * 4 + level[:, 2], np.uint8)
+
+
+def histogram(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The share of each coarse colour."""
+    counts = np.bincount(codes, minlength=64).astype(np.float32)
     return counts / max(1.0, float(counts.sum()))

@@ -37,9 +37,9 @@ _PERSONS = (
 )
 _VEHICLES = "vehicle vehicles car cars van vans truck trucks lorry bus taxi"
 _SEEN = (
-    "shape shapes object objects thing things subject subjects motion movement move moves moving moved "
-    "motionless light lights dim dims bright brighter dark darker scene camera picture frame clip "
-    "video image footage recording clock colour colours color colors black grey gray white red "
+    "shape shapes object objects thing things subject subjects motion movement move moves moving "
+    "moved motionless light lights dim dims bright brighter dark darker scene camera picture frame "
+    "clip video image footage recording clock colour colours color colors black grey gray white red "
     "orange yellow green blue purple pink brown light-blue left right top bottom up down middle "
     "side edge corner centre center upper lower half part area large small medium big tall size "
     "enter enters entering entered leave leaves leaving left come comes coming came go goes going "

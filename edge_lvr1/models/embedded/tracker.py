@@ -28,8 +28,12 @@ MOVING = 0.06
 OUTLINE = 0.1
 """Edge from which a blob has an outline of its own in the frame."""
 
+HIDDEN_S = 8.0
+"""A subject quite hidden by another for this long is given up."""
+
 _YOUNG_S = 1.6
 _PATH_MOST = 240
+_COLOUR_SAYS = 0.5  # half sizes that a pixel's colour weighs against its place
 _FAR = 1e6
 
 
@@ -102,7 +106,7 @@ class Tracker:
         shared = self._meetings(blobs, boxes, owner)
         pieces = self._pieces(blobs, boxes, owner)
         for index, track in enumerate(self.tracks):
-            track.seen = track.shared = False
+            track.seen = track.shared = False  # (the meetings above asked how it was before)
             if index in shared:
                 self._share(track, index, blobs[shared[index]], boxes, shared, time_s)
             elif index in pieces:
@@ -139,7 +143,8 @@ class Tracker:
                 k = holder.get(j)
                 if k is None or not self.tracks[k].confirmed:
                     continue
-                if _covered(boxes[i], blob.box) > 0.5 and _covered(boxes[k], blob.box) > 0.3:
+                least = 0.3 if track.shared else 0.5
+                if _covered(boxes[i], blob.box) > least and _covered(boxes[k], blob.box) > 0.3:
                     shared[i] = shared[k] = j
         return shared
 
@@ -154,7 +159,7 @@ class Tracker:
                 continue
             best, where = 0.6, -1
             for i in owner:
-                if not self.tracks[i].confirmed:
+                if not self.tracks[i].confirmed or _stands_alone(blob, blobs[owner[i]]):
                     continue
                 around = boxes[i].grown(0.06 * max(boxes[i].width, boxes[i].height))
                 inside = _covered(blob.box, around)
@@ -177,8 +182,9 @@ class Tracker:
         mates = [i for i, j in shared.items() if j == shared[index]]
         rows, columns = np.nonzero(blob.mask)
         x, y = columns + blob.box.x0, rows + blob.box.y0
-        nearness = np.stack([_reach(boxes[i], x, y) for i in mates])
-        mine = nearness.argmin(axis=0) == mates.index(index)
+        unlike = [-np.log(self.tracks[i].colours + 0.02)[blob.codes] for i in mates]
+        far = np.stack([_reach(boxes[i], x, y) for i in mates]) + _COLOUR_SAYS * np.stack(unlike)
+        mine = far.argmin(axis=0) == mates.index(index)
         if mine.sum() < 0.2 * max(track.area, 1.0):
             meet(track, boxes[index], blob.box, time_s)  # hidden behind the other
             return
@@ -186,7 +192,7 @@ class Tracker:
         box = Box(float(x.min()), float(y.min()), float(x.max()) + 1, float(y.max()) + 1)
         move(track, box, float(x.mean()), float(y.mean()), time_s)
         track.hits += 1
-        track.shared = True
+        track.shared, track.alive_s = True, time_s
         track.figure = None
         track.mask = np.zeros((round(box.height), round(box.width)), bool)
         track.mask[(y - box.y0).astype(np.intp), (x - box.x0).astype(np.intp)] = True
@@ -196,7 +202,8 @@ class Tracker:
         gone, kept = [], []
         for track in self.tracks:
             lost_s = LOST_S if track.confirmed else 0.5
-            if time_s - track.last_s > lost_s:
+            hidden = track.shared and time_s - track.alive_s > HIDDEN_S
+            if hidden or time_s - track.last_s > lost_s:
                 gone.append(track)
             elif not self._swallowed(track, time_s):
                 kept.append(track)
@@ -294,6 +301,7 @@ def meet(track: Track, predicted: Box, around: Box, time_s: float) -> None:
     """A hidden track goes on as it went, inside the blob that hides it."""
     dx = min(max(predicted.centre[0], around.x0), around.x1) - predicted.centre[0]
     dy = min(max(predicted.centre[1], around.y0), around.y1) - predicted.centre[1]
+    track.vx, track.vy = 0.85 * track.vx, 0.85 * track.vy  # it may have stopped behind there
     before = track.box.centre
     track.box = predicted.moved(dx, dy)
     track.x += track.box.centre[0] - before[0]
@@ -331,6 +339,14 @@ def _cost(track: Track, box: Box, blob: Blob) -> float:
         return _FAR
     newcomer = 0.0 if track.confirmed else 0.5
     return distance / size + 0.8 * apart + 0.15 * min(ratio, 3.0) + newcomer
+
+
+def _stands_alone(blob: Blob, main: Blob) -> bool:
+    """Whether a piece is a figure beside the main one, and not a part of it."""
+    one, two = blob.box, main.box
+    shared = min(one.x1, two.x1) - max(one.x0, two.x0)
+    beside = shared < 0.3 * min(one.width, two.width)
+    return beside and one.height > 1.4 * one.width and one.height > 0.6 * two.height
 
 
 def _covered(box: Box, by: Box) -> float:

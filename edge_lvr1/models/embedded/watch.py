@@ -100,7 +100,7 @@ class Watcher:
         self.tracker.tracks = []
 
     def _finish(self, track: Track, *, rests: bool = False, stays: bool = False) -> None:
-        if track.alive_s < track.last_s - 1.0 and not track.shared:
+        if track.alive_s < track.last_s - 1.0:
             track.last_s = max(track.first_s, track.alive_s)  # after that: light, or a hole
             track.path = [p for p in track.path if p[0] <= track.last_s] or track.path[:1]
         size = self.tracker.width, self.tracker.height

@@ -15,7 +15,8 @@ def blob(x: float, y: float = 100.0, width: int = 20, height: int = 50, colour: 
     colours = np.zeros(64, np.float32)
     colours[colour] = 1.0
     box = Box(x, y, x + width, y + height)
-    return Blob(box, width * height, mask, mask, 0.6, 0.5, 0.0, colours)
+    codes = np.full(width * height, colour, np.uint8)
+    return Blob(box, width * height, mask, mask, 0.6, 0.5, 0.0, codes, colours)
 
 
 def run(frames: list[list[Blob]]) -> Tracker:
