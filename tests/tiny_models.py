@@ -5,7 +5,8 @@ Needs torch, transformers and tokenizers, which are imported when a maker is cal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def make_qwen3(
     return model
 
 
-def make_navigator(out: Path, *, steps: int = 160, seed: int = 0) -> list[Round]:
+def make_navigator(out: Path, *, steps: int = 90, seed: int = 0) -> list[Round]:
     """A Qwen3 trained for some seconds to navigate; gives the rounds that it was taught.
 
     Learning is checked: the last loss must be small, so that a quantized copy still does the
@@ -119,22 +120,36 @@ def make_navigator(out: Path, *, steps: int = 160, seed: int = 0) -> list[Round]
 
     rounds = navigation_rounds()
     texts = [m.content for r in rounds for m in (*r.messages, Message("assistant", r.reply))]
-    model = make_qwen3(out, seed=seed, hidden=128, layers=3, context=2048, texts=texts)
+    model = make_qwen3(out, seed=seed, hidden=128, context=2048, texts=texts)
     tokens, targets = _training_batch(out, rounds)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=steps)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=6e-3, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=6e-3, total_steps=steps)
     model.train()
     loss = torch.tensor(0.0)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss = model(input_ids=tokens, labels=targets, use_cache=False).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+    with _one_thread():
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss = model(input_ids=tokens, labels=targets, use_cache=False).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
     assert loss.item() < 0.02, f"the tiny navigator did not learn: loss {loss.item():.3f}"
     model.eval().save_pretrained(out)
     return rounds
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Steps this small are slower on many threads, and far slower on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def navigation_rounds() -> list[Round]:

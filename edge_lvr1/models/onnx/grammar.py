@@ -52,7 +52,9 @@ def _move_rules(moves: Moves, text_chars: int) -> list[str]:
     ]
     if moves.must_answer:
         return ["move: answer", *answer]
-    leaves = sorted(node for node in moves.opened if node.level is Level.LOW)
+    leaves = sorted(
+        node for node in moves.opened if node.level is Level.LOW and node.fits(moves.width)
+    )
     look = [
         'look: "video_qa(" LEAF ", \\"" QUERY "\\")"',
         "LEAF: " + " | ".join(f'"{leaf}"' for leaf in leaves),

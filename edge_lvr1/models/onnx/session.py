@@ -76,10 +76,11 @@ def budget(room_tokens: int, limits: Limits) -> Budget:
     """
     text_chars = min(_TEXT_CHARS, (room_tokens // 2 - _TAG_TOKENS) // _TOKENS_A_CHAR)
     thought = room_tokens - text_chars * _TOKENS_A_CHAR - _TAG_TOKENS
+    round_tokens = min(limits.reply_tokens, limits.context_tokens // 8)
     return Budget(
         thought_tokens=min(limits.thought_tokens, thought),
         text_chars=text_chars,
-        last=room_tokens < 2 * min(limits.reply_tokens, limits.context_tokens // 8),
+        last=room_tokens < LEAST_ROOM_TOKENS + 2 * round_tokens,
     )
 
 

@@ -1,0 +1,30 @@
+"""The agent's benchmark, on a shape that takes seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("onnxruntime_genai", reason="needs onnxruntime-genai")
+pytest.importorskip("torch", reason="needs the extra 'export'")
+pytest.importorskip("transformers", reason="needs the extra 'export'")
+
+from edge_lvr1.bench_agent import BenchOptions, Shape, bench_agent
+
+TINY = Shape(
+    vocabulary=600, hidden=64, intermediate=128, layers=2, heads=4, cache_heads=2, head_dim=32
+)
+
+
+def test_ten_rounds_with_the_cache_read_a_third_of_the_tokens_or_less(tmp_path: Path) -> None:
+    bench = bench_agent(BenchOptions(shape=TINY, folder=tmp_path, threads=1))
+
+    assert bench.rounds == 10
+    assert bench.fewer_tokens_read >= 3.0
+    assert bench.less_time == bench.seconds_anew / bench.seconds_with_cache
+    assert bench.int4_rate > 0
+    assert bench.torch_bf16_rate > 0
+    assert 0 < bench.first_token_s
+    assert 0 < bench.later_first_token_s
+    assert list(tmp_path.iterdir()) == []
