@@ -166,6 +166,7 @@ def _fill(
             "chat": found.chat.to_extra(),
             "adapter": options.adapter.name if options.adapter else None,
             "parameters": checkpoint.parameters,
+            "vocabulary": checkpoint.config.get("vocab_size"),
             "notes": list(found.notes),
         },
     )

@@ -20,7 +20,7 @@ import numpy as np
 from edge_lvr1 import prompts
 from edge_lvr1.bundle import Bundle
 from edge_lvr1.domain import NodeId, Span
-from edge_lvr1.errors import BundleError
+from edge_lvr1.errors import BundleError, ModelError
 from edge_lvr1.export import checkpoint as checkpoints
 from edge_lvr1.export.report import Bound, Report, judge
 from edge_lvr1.models.base import Message, Moves
@@ -121,6 +121,7 @@ class _Tally:
 def compare_agent(bundle: Bundle, original: Path, on_progress: Callable[[str], None]) -> Report:
     """Compare an agent bundle with its checkpoint. Raises ModelError, BundleError."""
     checkpoint = checkpoints.read(original)
+    _check_vocabulary(bundle, checkpoint)
     exact = _fits_in_float32(checkpoint, bundle)
     model, tokenizer = _load_torch(checkpoint, "float32" if exact else "auto")
     chat = Chat.from_extra(bundle.manifest.extra)
@@ -143,6 +144,15 @@ def bounds_for(precision: str, *, exact: bool) -> dict[str, Bound]:
     if not exact and precision in ("fp32", "fp16"):
         precision = "bf16"
     return {"tokenized_alike": tokenized, **BOUNDS[precision]}
+
+
+def _check_vocabulary(bundle: Bundle, checkpoint: checkpoints.Checkpoint) -> None:
+    ours, theirs = bundle.manifest.extra.get("vocabulary"), checkpoint.config.get("vocab_size")
+    if ours != theirs:
+        raise BundleError(
+            f"the bundle knows {ours} tokens and {checkpoint.source} {theirs}: it was not made "
+            f"from it; name the checkpoint that it was made from"
+        )
 
 
 def _fits_in_float32(checkpoint: checkpoints.Checkpoint, bundle: Bundle) -> bool:
@@ -228,11 +238,6 @@ def _compare_logits(
     ours = _bundle_logits(loaded, tokens)
     for start, reference in _torch_logits(model, tokens):
         bundle = next(ours)
-        if bundle.shape[-1] != reference.shape[-1]:
-            raise BundleError(
-                f"the bundle knows {bundle.shape[-1]} tokens and the checkpoint "
-                f"{reference.shape[-1]}: it was not made from it"
-            )
         end = min(start + len(reference), len(tokens) - 1)
         count = end - start
         if count > 0:
@@ -265,7 +270,10 @@ def _bundle_logits(loaded: LoadedModel, tokens: Sequence[int]) -> Iterator[np.nd
     generator = loaded.genai.Generator(loaded.model, params)
     for start in range(0, len(tokens), PIECE_TOKENS):
         piece = np.asarray(tokens[start : start + PIECE_TOKENS], dtype=np.int32)
-        generator.append_tokens(piece)
+        try:
+            generator.append_tokens(piece)
+        except RuntimeError as error:
+            raise ModelError(f"the bundle cannot read the conversation: {error}") from error
         yield np.asarray(generator.get_output("logits"), dtype=np.float32)[0, -len(piece) :]
 
 
