@@ -12,6 +12,7 @@ from edge_lvr1.config import Settings
 from edge_lvr1.daemon.hub import Hub
 from edge_lvr1.daemon.offers import Offers
 from edge_lvr1.daemon.turnstile import Turnstile
+from edge_lvr1.models.load import Backends
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.queues import IngestQueue, QuestionQueue
 from edge_lvr1.store.trees import Trees
@@ -56,8 +57,7 @@ class Context:
     questions: QuestionQueue
     offers: Offers
     turnstile: Turnstile
-    captioner: str
-    agent: str
+    backends: Backends
     hub: Hub = field(default_factory=Hub)
     activity: Activity = field(default_factory=Activity)
     clock: Callable[[], float] = time.time

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from edge_lvr1.config import Settings
-from edge_lvr1.daemon.service import Backends, running
+from edge_lvr1.daemon.service import running
 from edge_lvr1.errors import EdgeLvr1Error, SettingsError
+from edge_lvr1.models.load import Backends
 
 log = logging.getLogger(__name__)
 

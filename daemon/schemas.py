@@ -248,6 +248,15 @@ class OfferedOut(_Out):
     refused: list[RefusedOut]
 
 
+class ModelOut(_Out):
+    """A model with weights: whether they are in memory, and how much they take there."""
+
+    role: str
+    name: Shown
+    loaded: bool
+    memory_mb: int
+
+
 class StatusOut(_Out):
     """How the daemon is."""
 
@@ -260,6 +269,7 @@ class StatusOut(_Out):
     watched: list[Shown]
     captioner: str
     agent: str
+    models: list[ModelOut]
     recordings: int
     queryable: int
     complete: int

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 from edge_lvr1.config import Settings
 from edge_lvr1.daemon.answering import Answering
@@ -23,8 +22,7 @@ from edge_lvr1.daemon.watcher import Folders, Settling, check_root
 from edge_lvr1.daemon.workers import IngestWork, QuestionWork, Worker
 from edge_lvr1.daemon.zone import zone_of
 from edge_lvr1.errors import DaemonError
-from edge_lvr1.models.base import Agent, Captioner
-from edge_lvr1.models.load import load_agent, load_captioner
+from edge_lvr1.models.load import Backends, load_backends
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.queues import IngestQueue, QuestionQueue
 from edge_lvr1.store.trees import Trees
@@ -32,14 +30,6 @@ from edge_lvr1.store.trees import Trees
 log = logging.getLogger(__name__)
 
 _WORKERS_STOP_WITHIN_S = 8.0
-
-
-@dataclass(frozen=True, slots=True)
-class Backends:
-    """How the models that the settings name are loaded."""
-
-    captioner: Callable[[Settings], Captioner] = load_captioner
-    agent: Callable[[Settings], Agent] = load_agent
 
 
 @contextmanager
@@ -62,7 +52,7 @@ def running(
         # A worker that is stuck still holds its connection: the end of the process closes it.
         stack.callback(lambda: None if stuck.is_set() else archive.close())
         archive.connect()
-        context, parts = _compose(settings, archive, backends or Backends())
+        context, parts = _compose(settings, archive, backends or load_backends(settings))
         sockets = [stack.enter_context(unix_socket(settings.socket_path))]
         if settings.listen is not None:
             sockets.append(stack.enter_context(tcp_socket(settings.listen)))
@@ -145,8 +135,6 @@ def _compose(settings: Settings, archive: Archive, backends: Backends) -> tuple[
         folders.scan, offers.settle, settings.ingest.rescan_s, settings.ingest.settle_s
     )
     offers.on_waiting(schedule.wake)
-    # One captioner for each thread: none of them is promised to be safe to share.
-    answering_captioner, agent = backends.captioner(settings), backends.agent(settings)
     context = Context(
         settings=settings,
         archive=archive,
@@ -155,19 +143,24 @@ def _compose(settings: Settings, archive: Archive, backends: Backends) -> tuple[
         questions=questions,
         offers=offers,
         turnstile=turnstile,
-        captioner=answering_captioner.name,
-        agent=agent.name,
+        backends=backends,
     )
     ingesting = Ingesting(
         trees=trees,
-        captioner=backends.captioner(settings),
+        captioner=backends.captioner,
         settings=settings,
         zone=zone_of(settings.time_zone),
         roots=settings.watch,
         monotonic=time.monotonic,
     )
     answering = Answering(
-        archive, trees, jobs, answering_captioner, agent, settings.tree, time.monotonic
+        archive,
+        trees,
+        jobs,
+        backends.captioner,
+        backends.agent,
+        settings.tree,
+        time.monotonic,
     )
     workers = [
         Worker("ingest", context, IngestWork(context, ingesting)),

@@ -13,6 +13,7 @@ from edge_lvr1.daemon.metrics import ArchiveMetrics
 from edge_lvr1.daemon.schemas import (
     JobOut,
     JobsOut,
+    ModelOut,
     OfferedOut,
     PathIn,
     ProgressOut,
@@ -103,8 +104,12 @@ def _status(context: Context) -> StatusOut:
         socket=str(settings.socket_path),
         listen=settings.listen,
         watched=[str(root) for root in settings.watch],
-        captioner=context.captioner,
-        agent=context.agent,
+        captioner=context.backends.captioner.name,
+        agent=context.backends.agent.name,
+        models=[
+            ModelOut(role=one.role, name=one.name, loaded=one.loaded, memory_mb=one.memory_mb)
+            for one in context.backends.residency.states()
+        ],
         recordings=len(progress),
         queryable=sum(one.queryable for one in progress),
         complete=sum(one.complete for one in progress),

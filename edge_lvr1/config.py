@@ -54,11 +54,31 @@ class Tree(_Section):
     words_high: int = Field(default=300, gt=0)
 
 
-class Models(_Section):
-    """Which backend plays which role."""
+Backend = Literal["embedded", "onnx", "server"]
 
-    captioner: Literal["embedded"] = "embedded"
-    agent: Literal["embedded"] = "embedded"
+
+class Models(_Section):
+    """Which backend plays which role, and what it needs."""
+
+    captioner: Backend = "embedded"
+    agent: Backend = "embedded"
+    captioner_bundle: Path | None = Field(default=None, description="for the onnx captioner")
+    agent_bundle: Path | None = Field(default=None, description="for the onnx agent")
+    provider: str | None = Field(default=None, description="cpu, cuda, ...; None: the bundle's")
+    memory_limit_mb: int | None = Field(default=None, gt=0)
+    legal_moves: bool = Field(default=True, description="hold the agent to the protocol's grammar")
+    allow_failed: bool = Field(default=False, description="run bundles that failed verification")
+
+
+class ModelServer(_Section):
+    """An OpenAI-compatible server, for roles whose backend is "server"."""
+
+    url: str = Field(default="http://127.0.0.1:8000/v1", description="what /chat/... is below")
+    captioner_url: str | None = Field(default=None, description="where the captioner is apart")
+    agent_model: str = Field(default="", description="its name there; empty: the first it lists")
+    captioner_model: str = ""
+    api_key_file: Path | None = Field(default=None, description="read at start, never logged")
+    ca_file: Path | None = None
 
 
 class Questions(_Section):
@@ -88,6 +108,7 @@ class Settings(BaseSettings):
     ingest: Ingest = Ingest()
     tree: Tree = Tree()
     models: Models = Models()
+    server: ModelServer = ModelServer()
     questions: Questions = Questions()
 
     @property

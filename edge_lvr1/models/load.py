@@ -1,30 +1,109 @@
-"""From settings to a backend: the one place where backends are chosen by name.
+"""From settings to backends: the one place where they are chosen by name.
 
-A backend is imported when it is chosen, so that the others need not be installed.
+A backend is imported when it is chosen, so that the others need not be installed. What holds
+weights is loaded once, whoever uses it, and leaves when others need its room.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from edge_lvr1.config import Settings
+from edge_lvr1.errors import SettingsError
 from edge_lvr1.models.base import Agent, Captioner
+from edge_lvr1.models.residency import LoadableAgent, Residency, ResidentAgent, ResidentCaptioner
+
+if TYPE_CHECKING:
+    from edge_lvr1.models.chat_server import ChatServer
 
 
-def load_captioner(settings: Settings) -> Captioner:
-    """The captioner that the settings name, ready to use by one thread."""
-    choice = settings.models.captioner
-    if choice == "embedded":
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """Captioner and agent, both safe to use by two threads, and who of them is in memory."""
+
+    captioner: Captioner
+    agent: Agent
+    residency: Residency
+
+
+def load_backends(settings: Settings) -> Backends:
+    """The backends that the settings name; weights are loaded at their first use.
+
+    Raises SettingsError where a setting is missing, BundleError for a bundle that cannot be
+    run, ModelError for one that can never fit.
+    """
+    residency = Residency(settings.models.memory_limit_mb)
+    return Backends(
+        captioner=load_captioner(settings, residency),
+        agent=load_agent(settings, residency),
+        residency=residency,
+    )
+
+
+def load_captioner(settings: Settings, residency: Residency) -> Captioner:
+    """The captioner that the settings name."""
+    models, words = settings.models, settings.tree
+    if models.captioner == "embedded":
         from edge_lvr1.models.embedded.captioner import EmbeddedCaptioner
 
-        words = settings.tree
         return EmbeddedCaptioner(words.words_low, words.words_medium, words.words_high)
-    raise AssertionError(choice)
+    if models.captioner == "server":
+        from edge_lvr1.models.server import ServerCaptioner
+
+        url = settings.server.captioner_url or settings.server.url
+        return ServerCaptioner(_chat_server(settings, url, settings.server.captioner_model))
+    from edge_lvr1 import bundle
+    from edge_lvr1.models.onnx.captioner import OnnxCaptioner
+
+    path = _given(models.captioner_bundle, "captioner")
+    found = bundle.load(path, "captioner", allow_failed=models.allow_failed)
+    captioner = OnnxCaptioner(found, models.provider)
+    residency.add("captioner", captioner.name, captioner)
+    return ResidentCaptioner(captioner, residency)
 
 
-def load_agent(settings: Settings) -> Agent:
+def load_agent(settings: Settings, residency: Residency) -> Agent:
     """The agent that the settings name."""
-    choice = settings.models.agent
-    if choice == "embedded":
+    models = settings.models
+    if models.agent == "embedded":
         from edge_lvr1.models.embedded.retrieval.agent import EmbeddedAgent
 
         return EmbeddedAgent()
-    raise AssertionError(choice)
+    if models.agent == "server":
+        from edge_lvr1.models.server import ServerAgent
+
+        server = _chat_server(settings, settings.server.url, settings.server.agent_model)
+        return ServerAgent(server, constraint="auto" if models.legal_moves else "none")
+    from edge_lvr1 import bundle
+    from edge_lvr1.models.onnx.agent import AgentSettings, OnnxAgent
+
+    path = _given(models.agent_bundle, "agent")
+    found = bundle.load(path, "agent", allow_failed=models.allow_failed)
+    chosen = AgentSettings(provider=models.provider, legal_moves=models.legal_moves)
+    inner = OnnxAgent(found, chosen)
+    agent = ResidentAgent(inner, residency)
+    residency.add("agent", inner.name, LoadableAgent(inner, agent))
+    return agent
+
+
+def _given(path: Path | None, role: str) -> Path:
+    if path is None:
+        raise SettingsError(
+            f"models.{role} is onnx, which needs models.{role}_bundle: the folder that "
+            f"`edge-lvr1 export {role}` wrote"
+        )
+    return path
+
+
+def _chat_server(settings: Settings, url: str, model: str) -> ChatServer:
+    from edge_lvr1.models.chat_server import ChatServer, Endpoint
+
+    key = ""
+    if settings.server.api_key_file is not None:
+        try:
+            key = settings.server.api_key_file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"server.api_key_file cannot be read: {error}") from error
+    return ChatServer(Endpoint(url, model, key, ca_file=settings.server.ca_file))

@@ -17,11 +17,10 @@ from typing import Any
 
 from edge_lvr1.config import Ingest, Settings
 from edge_lvr1.daemon.main import run
-from edge_lvr1.daemon.service import Backends
 from edge_lvr1.domain import Caption, Node
 from edge_lvr1.media.frames import Footage
 from edge_lvr1.models.base import AgentSession, Captioner, Clip, Message, Moves, Notes, Written
-from edge_lvr1.models.load import load_agent, load_captioner
+from edge_lvr1.models.load import Backends, load_backends
 from tests.daemon.fakes import FakeCaptioner, ScriptedAgent, answer, get_caption
 
 
@@ -81,10 +80,6 @@ def main(given: dict[str, Any]) -> int:
     """Run a daemon as told: dies_at, caption_s and reply_s, besides its places."""
     fake = given.get("fake", False)
 
-    def captioner(settings: Settings) -> Captioner:
-        inner = FakeCaptioner() if fake else load_captioner(settings)
-        return Deadly(inner, given.get("dies_at", 0), given.get("caption_s", 0.0))
-
     script = [get_caption("(1,1)"), get_caption("(1,1,1)"), answer("Yes, in (1,1,1).")]
     agent = SlowAgent(ScriptedAgent(*script), given.get("reply_s", 0.0))
     settings = Settings(
@@ -96,7 +91,13 @@ def main(given: dict[str, Any]) -> int:
             settle_s=given["settle_s"], max_recording_s=given.get("max_recording_s", 7200.0)
         ),
     )
-    return run(settings, Backends(captioner, (lambda _: agent) if fake else load_agent))
+    real = load_backends(settings)
+    captioner = Deadly(
+        FakeCaptioner() if fake else real.captioner,
+        given.get("dies_at", 0),
+        given.get("caption_s", 0.0),
+    )
+    return run(settings, Backends(captioner, agent if fake else real.agent, real.residency))
 
 
 if __name__ == "__main__":

@@ -16,13 +16,15 @@ from edge_lvr1.daemon.turnstile import Turnstile
 from edge_lvr1.daemon.watcher import Settling
 from edge_lvr1.domain import Part, Recording, StartSource
 from edge_lvr1.media.frames import Footage
+from edge_lvr1.models.load import Backends
+from edge_lvr1.models.residency import Residency
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.queues import IngestQueue, QuestionQueue
 from edge_lvr1.store.trees import Trees
 from edge_lvr1.tree.build import build_tree
 from edge_lvr1.tree.plan import plan_tree
 from tests.daemon.asgi import Http
-from tests.daemon.fakes import FakeCaptioner
+from tests.daemon.fakes import FakeCaptioner, ScriptedAgent
 from tests.media_files import steady, video
 
 STARTS_AT = datetime(2026, 3, 14, 9, 30, tzinfo=timezone(timedelta(hours=1)))
@@ -57,8 +59,7 @@ def context(settings: Settings) -> Iterator[Context]:
             questions=questions,
             offers=Offers(Settling(1.0, lambda: 0.0), jobs, turnstile.news),
             turnstile=turnstile,
-            captioner="fake",
-            agent="scripted",
+            backends=Backends(FakeCaptioner(), ScriptedAgent(), Residency()),
         )
 
 

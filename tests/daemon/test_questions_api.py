@@ -283,8 +283,7 @@ def test_full_queue_is_429(context: Context, settings: Settings) -> None:
         questions=context.questions,
         offers=context.offers,
         turnstile=context.turnstile,
-        captioner="fake",
-        agent="scripted",
+        backends=context.backends,
     )
     http = Http(create_app(context))
     ask(http)
