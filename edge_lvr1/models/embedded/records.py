@@ -140,8 +140,9 @@ def _apart(one: list[float], other: list[float]) -> float:
 def _sides(track: Track, width: int, height: int) -> tuple[str | None, str | None]:
     first, last = track.path[0], track.path[-1]
     begin = [p for p in track.path if p[0] <= first[0] + 2.5]
-    # Of the last moments only a foot is in view, and the middle of what is seen says little.
-    finish = [p for p in track.path if last[0] - 3.0 <= p[0] <= last[0] - 0.6]
+    # Once it is half out of the picture, the middle of what is still seen says little.
+    tall = sorted(p[4] for p in track.path)[len(track.path) // 2]
+    finish = [p for p in track.path if p[0] >= last[0] - 4.0 and p[4] > 0.7 * tall]
     if len(finish) < 3:
         finish = [p for p in track.path if p[0] >= last[0] - 2.5]
     came = [t for t in track.touched if t[0] <= first[0] + 0.7]
