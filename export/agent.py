@@ -29,7 +29,7 @@ from edge_lvr1.models.onnx.chat import APPEND_ONLY
 
 log = logging.getLogger(__name__)
 
-FAMILIES = {"Qwen3ForCausalLM": "qwen3", "Qwen2ForCausalLM": "qwen2"}
+FAMILIES = {"Qwen3ForCausalLM": "qwen3"}
 RUNTIME = "onnxruntime-genai"
 TARGETS = {"cpu": "cpu", "cuda": "cuda", "tensorrt-rtx": "NvTensorRtRtx"}
 """Our names of the targets, and the model builder's."""
@@ -80,7 +80,7 @@ def export_agent(
     """
     _check_options(options)
     folder = checkpoints.find(options.model, revision=options.revision, download=options.download)
-    checkpoint = checkpoints.read(folder, options.model)
+    checkpoint = checkpoints.read(folder, checkpoints.label(options.model))
     _check_checkpoint(checkpoint)
     _check_room(options, checkpoint)
     system = _read_system_prompt(options.system_prompt)

@@ -83,6 +83,12 @@ def find(model: str, *, revision: str | None = None, download: bool = False) -> 
     return Path(found)
 
 
+def label(model: str) -> str:
+    """What a manifest calls a model: a hub id, or a folder's name without its place."""
+    folder = Path(model).expanduser()
+    return folder.resolve().name if folder.is_dir() else model
+
+
 def read(path: Path, source: str | None = None) -> Checkpoint:
     """Look a model folder over. Raises BundleError that says what is missing or broken."""
     config = _json(path / CONFIG)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from edge_lvr1.bundle import Bundle, load, update_manifest
+from edge_lvr1.errors import BundleError
 from edge_lvr1.export import checkpoint as checkpoints
 from edge_lvr1.export.report import Report
 
@@ -25,7 +26,6 @@ Compare: TypeAlias = Callable[[Bundle, Path, Callable[[str], None]], Report]
 _COMPARISONS = {
     "agent": ("edge_lvr1.export.verify_agent", "compare_agent"),
     "captioner": ("edge_lvr1.export.verify_captioner", "compare_captioner"),
-    "embedder": ("edge_lvr1.export.verify_embedder", "compare_embedder"),
 }
 
 
@@ -54,14 +54,22 @@ def verify_bundle(
     )
     on_progress(f"comparing {bundle.path.name} with {options.against}")
     report = (compare or comparison_for(bundle.role))(bundle, original, on_progress)
-    report = replace(report, against=options.against)
+    report = replace(report, against=checkpoints.label(options.against))
     update_manifest(bundle, replace(bundle.manifest, verification=report.to_manifest()))
     on_progress("passed" if report.passed else f"failed: {report.reason}")
     return report
 
 
 def comparison_for(role: str) -> Compare:
-    """The comparison of a role; its module is loaded only now, since it is heavy."""
+    """The comparison of a role; its module is loaded only now, since it is heavy.
+
+    Raises BundleError for an embedder, which its export compares as it writes it.
+    """
+    if role not in _COMPARISONS:
+        raise BundleError(
+            f"a bundle for the {role} is compared while it is exported, and its manifest holds "
+            f"the report: export inspect shows it"
+        )
     module, name = _COMPARISONS[role]
     compare: Compare = getattr(importlib.import_module(module), name)
     return compare

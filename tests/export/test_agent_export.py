@@ -23,7 +23,7 @@ from edge_lvr1.errors import BundleError, ModelError
 from edge_lvr1.export.agent import AgentOptions, cache_bytes, export_agent, sampling_defaults
 from edge_lvr1.export.inspect import describe
 from edge_lvr1.export.report import Bound, judge
-from edge_lvr1.export.verify import VerifyOptions, verify_bundle
+from edge_lvr1.export.verify import VerifyOptions, comparison_for, verify_bundle
 from edge_lvr1.export.verify_agent import bounds_for
 from edge_lvr1.models.base import Message
 from edge_lvr1.models.onnx.agent import AgentSettings, OnnxAgent
@@ -86,8 +86,14 @@ def test_nothing_of_this_machine_stands_in_a_bundle(rand: agent_bundles.Random) 
     folder = str(rand.bundle.path.parent)
 
     for file in rand.bundle.path.iterdir():
-        if file.name != "manifest.json":  # its source is what the user named
-            assert folder.encode() not in file.read_bytes(), file.name
+        assert folder.encode() not in file.read_bytes(), file.name
+    assert rand.bundle.manifest.source == rand.checkpoint.name
+
+
+def test_an_embedder_is_verified_by_its_own_export() -> None:
+    with pytest.raises(BundleError, match="compared while it is exported"):
+        comparison_for("embedder")
+    assert comparison_for("agent").__name__ == "compare_agent"
 
 
 def test_a_system_prompt_of_ones_own_goes_into_the_bundle(trained: agent_bundles.Navigator) -> None:
