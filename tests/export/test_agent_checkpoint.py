@@ -12,7 +12,7 @@ import pytest
 
 from edge_lvr1.errors import BundleError
 from edge_lvr1.export.agent import AgentOptions, export_agent
-from edge_lvr1.export.checkpoint import Room, check_room, find, read, room_at
+from edge_lvr1.export.checkpoint import Room, check_room, find, label, read, room_at
 
 QWEN3 = {
     "architectures": ["Qwen3ForCausalLM"],
@@ -133,6 +133,24 @@ def test_a_model_that_is_not_there_is_not_looked_for_in_the_network(tmp_path: Pa
         find(str(tmp_path / "nowhere"))
     with pytest.raises(BundleError, match="allow the download"):
         find("nobody-at-all/no-such-model-here")
+
+
+def test_a_hub_id_is_found_in_the_local_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("huggingface_hub", reason="needs the extra 'export'")
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    stored = tmp_path / "models--some--agent"
+    (stored / "refs").mkdir(parents=True)
+    (stored / "refs" / "main").write_text(commit)
+    (stored / "snapshots").mkdir()
+    make(stored / "snapshots" / commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+
+    checkpoint = read(find("some/agent"), label("some/agent"))
+
+    assert checkpoint.source == "some/agent"
+    assert checkpoint.revision == commit
 
 
 def test_an_architecture_that_is_not_supported_is_named_with_those_that_are(
