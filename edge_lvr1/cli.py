@@ -9,29 +9,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
 from datetime import datetime
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from edge_lvr1 import config, display
 from edge_lvr1.domain import Verdict
-from edge_lvr1.errors import (
-    EdgeLvr1Error,
-    NotFoundError,
-    QuestionError,
-    SettingsError,
-    Unreachable,
-)
+from edge_lvr1.errors import NotFoundError, QuestionError
+from edge_lvr1.export import commands as export_commands
+from edge_lvr1.told import FAILED, NOT_FOUND, told
 
 if TYPE_CHECKING:
     from edge_lvr1.client import Client
-
-FAILED, USAGE, NOT_FOUND, UNREACHABLE = 1, 2, 3, 4
 
 app = typer.Typer(
     name="edge-lvr1",
@@ -40,10 +32,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+bench_app = typer.Typer(help="Measure, comparing within one run.", no_args_is_help=True)
+app.add_typer(export_commands.app, name="export")
+app.add_typer(bench_app, name="bench")
 out = Console()
 err = Console(stderr=True)
 
-P = ParamSpec("P")
 Socket = Annotated[
     Path | None, typer.Option(help="The daemon's socket.", envvar="EDGE_LVR1_SOCKET")
 ]
@@ -60,33 +54,6 @@ def main() -> None:
     app()
 
 
-def exit_code(error: EdgeLvr1Error) -> int:
-    """The exit code that an error stands for."""
-    if isinstance(error, Unreachable):
-        return UNREACHABLE
-    if isinstance(error, NotFoundError):
-        return NOT_FOUND
-    if isinstance(error, SettingsError | QuestionError):
-        return USAGE
-    return FAILED
-
-
-def _told(command: Callable[P, None]) -> Callable[P, None]:
-    """Errors of our own become one sentence on stderr and their exit code."""
-
-    @wraps(command)
-    def run_command(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except EdgeLvr1Error as error:
-            err.print(display.plain(f"edge-lvr1: {error}", style="red"))
-            raise typer.Exit(exit_code(error)) from error
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
-
-    return run_command
-
-
 def _client(socket: Path | None) -> Client:
     from edge_lvr1.client import Client
 
@@ -98,7 +65,7 @@ def _print_json(value: Any) -> None:  # noqa: ANN401 (whatever the socket return
 
 
 @app.command()
-@_told
+@told
 def run(
     watch: Annotated[
         list[Path] | None, typer.Option(help="A folder to watch; may be given again.")
@@ -123,7 +90,7 @@ def run(
 
 
 @app.command()
-@_told
+@told
 def demo(
     video: Annotated[Path | None, typer.Argument(help="Your own file instead.")] = None,
     question: Annotated[
@@ -140,7 +107,7 @@ def demo(
 
 
 @app.command()
-@_told
+@told
 def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Files or folders to take in.")],
     wait: Annotated[bool, typer.Option(help="Wait until they are captioned.")] = True,
@@ -177,7 +144,7 @@ def ingest(
 
 
 @app.command()
-@_told
+@told
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
     option: Annotated[
@@ -220,7 +187,7 @@ def ask(
 
 
 @app.command()
-@_told
+@told
 def recordings(socket: Socket = None, as_json: AsJson = False) -> None:
     """List the recordings in the archive."""
     with _client(socket) as client:
@@ -232,7 +199,7 @@ def recordings(socket: Socket = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@_told
+@told
 def tree(recording: RecordingId, socket: Socket = None, as_json: AsJson = False) -> None:
     """Draw a recording's caption tree."""
     with _client(socket) as client:
@@ -244,7 +211,7 @@ def tree(recording: RecordingId, socket: Socket = None, as_json: AsJson = False)
 
 
 @app.command()
-@_told
+@told
 def search(
     words: Annotated[str, typer.Argument(help="Words to look for in the captions.")],
     recording: Annotated[int | None, typer.Option(help="Only this recording.")] = None,
@@ -269,7 +236,7 @@ def search(
 
 
 @app.command()
-@_told
+@told
 def questions(
     question: Annotated[str | None, typer.Argument(help="One question, with its rounds.")] = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Take that question back.")] = False,
@@ -294,7 +261,7 @@ def questions(
 
 
 @app.command()
-@_told
+@told
 def clip(
     recording: RecordingId,
     start_s: Annotated[float, typer.Argument(help="Where it begins, in seconds.", min=0)],
@@ -314,7 +281,7 @@ def clip(
 
 
 @app.command()
-@_told
+@told
 def status(socket: Socket = None, as_json: AsJson = False) -> None:
     """Show what the daemon is doing."""
     with _client(socket) as client:
@@ -330,7 +297,7 @@ def status(socket: Socket = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@_told
+@told
 def doctor(
     data: Annotated[Path | None, typer.Option(help="Where the archive is kept.")] = None,
     socket: Socket = None,
@@ -347,6 +314,31 @@ def doctor(
         out.print(display.findings(findings))
     if not all(finding.ok for finding in findings):
         raise typer.Exit(FAILED)
+
+
+@bench_app.command("agent")
+@told
+def bench_agent_command(
+    rounds: Annotated[int, typer.Option(help="Rounds of the conversation.", min=2)] = 10,
+    folder: Annotated[Path | None, typer.Option(help="Where 5 GB of disk are.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cache reuse and int4, on a random model of Qwen3-0.6B's shape (needs extra `export`)."""
+    from edge_lvr1.bench_agent import BenchOptions, bench_agent
+
+    options = BenchOptions(rounds=rounds, folder=folder)
+    found = bench_agent(options, lambda line: err.print(display.plain(line)))
+    figures = {
+        **dataclasses.asdict(found),
+        "fewer_tokens_read": found.fewer_tokens_read,
+        "less_time": found.less_time,
+        "int4_speedup": found.int4_speedup,
+    }
+    if as_json:
+        _print_json(figures)
+    else:
+        rows = [(name.replace("_", " "), f"{value:.4g}") for name, value in figures.items()]
+        out.print(display.table(("figure", "value"), rows))
 
 
 def _aware(moment: datetime | None) -> datetime | None:

@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from edge_lvr1 import cli
+from edge_lvr1 import cli, told
 from edge_lvr1.demo.process import DaemonProcess
 from edge_lvr1.demo.scene import YARD, Scene, render
 from edge_lvr1.domain import Span
@@ -140,38 +140,38 @@ def test_status_and_doctor_answer(run: Run, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "sentence"),
     [
-        (["ask", "  "], cli.USAGE, "the question is empty"),
-        (["ask", "x" * 5_000], cli.USAGE, "4000"),
-        (["ask", "x" * 100_000], cli.USAGE, "64 KiB"),
-        (["ask", "who?", "--recording", "99"], cli.NOT_FOUND, "there is no recording 99"),
-        (["ask", "who?", "--camera", "yad"], cli.NOT_FOUND, "yard"),
-        (["ask", "who?", "--since", "soon"], cli.USAGE, "--since"),
-        (["tree", "99"], cli.NOT_FOUND, "there is no recording 99"),
-        (["questions", "nosuch"], cli.NOT_FOUND, "nosuch"),
-        (["questions", "--cancel"], cli.USAGE, "which question"),
-        (["ingest", "/no/such/file.mp4"], cli.NOT_FOUND, "/no/such/file.mp4"),
-        (["clip", "1", "20", "30", "-o", "out.mp4"], cli.USAGE, "16.0 s long"),
-        (["clip", "1", "5", "4", "-o", "out.mp4"], cli.USAGE, "less than"),
-        (["clip", "1", "1", "2", "-o", "/no/such/folder/a.mp4"], cli.NOT_FOUND, "no folder"),
-        (["frobnicate"], cli.USAGE, "frobnicate"),
+        (["ask", "  "], told.USAGE, "the question is empty"),
+        (["ask", "x" * 5_000], told.USAGE, "4000"),
+        (["ask", "x" * 100_000], told.USAGE, "64 KiB"),
+        (["ask", "who?", "--recording", "99"], told.NOT_FOUND, "there is no recording 99"),
+        (["ask", "who?", "--camera", "yad"], told.NOT_FOUND, "yard"),
+        (["ask", "who?", "--since", "soon"], told.USAGE, "--since"),
+        (["tree", "99"], told.NOT_FOUND, "there is no recording 99"),
+        (["questions", "nosuch"], told.NOT_FOUND, "nosuch"),
+        (["questions", "--cancel"], told.USAGE, "which question"),
+        (["ingest", "/no/such/file.mp4"], told.NOT_FOUND, "/no/such/file.mp4"),
+        (["clip", "1", "20", "30", "-o", "out.mp4"], told.USAGE, "16.0 s long"),
+        (["clip", "1", "5", "4", "-o", "out.mp4"], told.USAGE, "less than"),
+        (["clip", "1", "1", "2", "-o", "/no/such/folder/a.mp4"], told.NOT_FOUND, "no folder"),
+        (["frobnicate"], told.USAGE, "frobnicate"),
     ],
 )
 def test_bad_input_gets_a_sentence_and_the_right_exit_code(
-    run: Run, words: list[str], code: int, told: str
+    run: Run, words: list[str], code: int, sentence: str
 ) -> None:
     result = run(*words)
 
     assert result.exit_code == code, result.output
-    assert told in " ".join(result.stderr.split())
+    assert sentence in " ".join(result.stderr.split())
     assert "Traceback" not in result.output
 
 
 def test_no_daemon_is_told_with_what_to_do(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli.app, ["status", "--socket", str(tmp_path / "none")])
 
-    assert result.exit_code == cli.UNREACHABLE
+    assert result.exit_code == told.UNREACHABLE
     assert "start one with" in " ".join(result.stderr.split())
 
 
@@ -182,5 +182,5 @@ def test_a_folder_that_cannot_be_taken_in_whole_says_what_was_refused(
 
     result = run("ingest", str(tmp_path))
 
-    assert result.exit_code == cli.FAILED
+    assert result.exit_code == told.FAILED
     assert "is text, not a media file" in " ".join(result.output.split())

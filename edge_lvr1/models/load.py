@@ -46,7 +46,7 @@ def load_captioner(settings: Settings, residency: Residency) -> Captioner:
     """The captioner that the settings name."""
     models, words = settings.models, settings.tree
     if models.captioner == "embedded":
-        from edge_lvr1.models.embedded.captioner import EmbeddedCaptioner
+        from edge_lvr1.models.embedded.vision.captioner import EmbeddedCaptioner
 
         return EmbeddedCaptioner(words.words_low, words.words_medium, words.words_high)
     if models.captioner == "server":

@@ -12,8 +12,8 @@ import pytest
 from edge_lvr1.domain import Caption, Node, NodeId, Span
 from edge_lvr1.media.frames import Footage
 from edge_lvr1.models.base import Captioner, Clip, Notes, Written
-from edge_lvr1.models.embedded.captioner import EmbeddedCaptioner
-from tests.models.embedded.drawn import person, yard
+from edge_lvr1.models.embedded.vision.captioner import EmbeddedCaptioner
+from tests.models.embedded.vision.drawn import person, yard
 
 
 class PlainCaptioner:

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lvr1.media.frames import Frame
-from edge_lvr1.models.embedded import blobs, colours, records, scene
-from edge_lvr1.models.embedded.background import Background, Image, Light
-from edge_lvr1.models.embedded.blobs import Blob, Box, Scene
-from edge_lvr1.models.embedded.person import PersonLook, upright
-from edge_lvr1.models.embedded.scene import LightWatch
-from edge_lvr1.models.embedded.tracker import OUTLINE, Track, Tracker
+from edge_lvr1.models.embedded.vision import blobs, colours, records, scene
+from edge_lvr1.models.embedded.vision.background import Background, Image, Light
+from edge_lvr1.models.embedded.vision.blobs import Blob, Box, Scene
+from edge_lvr1.models.embedded.vision.person import PersonLook, upright
+from edge_lvr1.models.embedded.vision.scene import LightWatch
+from edge_lvr1.models.embedded.vision.tracker import OUTLINE, Track, Tracker
 from edge_lvr1.models.embedded.wording import Kind
 
 _GHOST_S = 1.0

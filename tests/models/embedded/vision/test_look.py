@@ -7,10 +7,10 @@ import pytest
 from edge_lvr1.domain import Node, NodeId, Span
 from edge_lvr1.media.frames import Footage
 from edge_lvr1.models.base import Clip, Notes
-from edge_lvr1.models.embedded.captioner import EmbeddedCaptioner
-from edge_lvr1.models.embedded.look import about, where
+from edge_lvr1.models.embedded.vision.captioner import EmbeddedCaptioner
+from edge_lvr1.models.embedded.vision.look import about, where
 from edge_lvr1.models.embedded.wording import read
-from tests.models.embedded.drawn import person, watched, yard
+from tests.models.embedded.vision.drawn import person, watched, yard
 
 LEAF = NodeId((1, 1, 1))
 

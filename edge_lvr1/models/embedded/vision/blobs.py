@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lvr1.models.embedded.background import Image, Mask
+from edge_lvr1.models.embedded.vision.background import Image, Mask
 
 LEAST_AREA = 0.0009
 """Share of the picture; smaller pieces are noise (about 50 pixels of 320 x 180)."""

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_lvr1.models.embedded.blobs import Blob, Box
-from edge_lvr1.models.embedded.tracker import LOST_S, Tracker
+from edge_lvr1.models.embedded.vision.blobs import Blob, Box
+from edge_lvr1.models.embedded.vision.tracker import LOST_S, Tracker
 
 RED, BLUE = 1, 2
 STEP_S = 0.2

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from edge_lvr1.models.embedded.blobs import Blob, Box
+from edge_lvr1.models.embedded.vision.blobs import Blob, Box
 
 BIRTH_HITS = 3
 LOST_S = 1.8

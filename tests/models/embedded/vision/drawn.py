@@ -17,7 +17,7 @@ from edge_lvr1.demo.scene import Actor, Scene, render
 from edge_lvr1.domain import Caption, Level, Node, NodeId, Part, Span, TreePlan
 from edge_lvr1.media.frames import Footage
 from edge_lvr1.models.base import Clip, Notes
-from edge_lvr1.models.embedded.captioner import EmbeddedCaptioner
+from edge_lvr1.models.embedded.vision.captioner import EmbeddedCaptioner
 from edge_lvr1.tree.plan import plan_tree
 
 Image = NDArray[np.uint8]

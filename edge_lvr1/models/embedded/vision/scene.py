@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lvr1.models.embedded.background import Image
+from edge_lvr1.models.embedded.vision.background import Image
 
 _NOTABLE = 0.12  # change of the log level; below it exposure control hunts
 _AWAY = 0.04

@@ -16,9 +16,9 @@ from edge_lvr1.domain import Caption, Level, Node, Span
 from edge_lvr1.errors import ModelError
 from edge_lvr1.media.frames import Footage, Frame
 from edge_lvr1.models.base import Clip, Notes, Written
-from edge_lvr1.models.embedded import look
-from edge_lvr1.models.embedded import notes as memory
-from edge_lvr1.models.embedded.watch import Watcher
+from edge_lvr1.models.embedded.vision import look
+from edge_lvr1.models.embedded.vision import notes as memory
+from edge_lvr1.models.embedded.vision.watch import Watcher
 from edge_lvr1.models.embedded.wording import Kind, SceneEvent, Sighting, write
 
 log = logging.getLogger(__name__)

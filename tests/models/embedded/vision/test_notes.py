@@ -13,10 +13,10 @@ from edge_lvr1.domain import Caption, Node, NodeId, Span
 from edge_lvr1.errors import ModelError
 from edge_lvr1.media.frames import Footage
 from edge_lvr1.models.base import Clip
-from edge_lvr1.models.embedded import notes as memory
-from edge_lvr1.models.embedded.captioner import EmbeddedCaptioner
+from edge_lvr1.models.embedded.vision import notes as memory
+from edge_lvr1.models.embedded.vision.captioner import EmbeddedCaptioner
 from edge_lvr1.models.embedded.wording import read
-from tests.models.embedded.drawn import person, yard
+from tests.models.embedded.vision.drawn import person, yard
 
 NOWHERE = Footage([])  # captions from notes must not decode
 DURATION_S = 60.0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_lvr1.models.embedded import colours
+from edge_lvr1.models.embedded.vision import colours
 
 EVEN = np.ones(3, np.float32)
 

@@ -14,7 +14,14 @@ from edge_lvr1.media.frames import Footage
 from edge_lvr1.models.base import Notes
 from edge_lvr1.models.embedded.wording import Account, Kind, read
 from tests.footage import clip, truth
-from tests.models.embedded.drawn import Image, caption_tree, film, open_footage, told, watched
+from tests.models.embedded.vision.drawn import (
+    Image,
+    caption_tree,
+    film,
+    open_footage,
+    told,
+    watched,
+)
 
 pytestmark = pytest.mark.footage
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge_lvr1.models.embedded.background import Image
-from edge_lvr1.models.embedded.blobs import Box
+from edge_lvr1.models.embedded.vision.background import Image
+from edge_lvr1.models.embedded.vision.blobs import Box
 
 _WINDOW_HEIGHT_PX = 128
 _FIGURE_SHARE = 0.78  # of the window's height, as in the detector's training pictures

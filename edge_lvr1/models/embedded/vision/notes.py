@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from edge_lvr1.domain import Span
 from edge_lvr1.errors import ModelError
-from edge_lvr1.models.embedded.background import Background
-from edge_lvr1.models.embedded.blobs import Box
-from edge_lvr1.models.embedded.scene import LightWatch
-from edge_lvr1.models.embedded.tracker import Track, Tracker
-from edge_lvr1.models.embedded.watch import Watcher
+from edge_lvr1.models.embedded.vision.background import Background
+from edge_lvr1.models.embedded.vision.blobs import Box
+from edge_lvr1.models.embedded.vision.scene import LightWatch
+from edge_lvr1.models.embedded.vision.tracker import Track, Tracker
+from edge_lvr1.models.embedded.vision.watch import Watcher
 from edge_lvr1.models.embedded.wording import SceneEvent
 
 FORMAT = 1

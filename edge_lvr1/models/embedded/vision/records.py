@@ -10,8 +10,8 @@ import math
 from itertools import pairwise
 from typing import Any
 
-from edge_lvr1.models.embedded import colours
-from edge_lvr1.models.embedded.tracker import Track
+from edge_lvr1.models.embedded.vision import colours
+from edge_lvr1.models.embedded.vision.tracker import Track
 from edge_lvr1.models.embedded.wording import Kind
 
 _PATH_KEPT = 40

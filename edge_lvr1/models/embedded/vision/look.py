@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from edge_lvr1.domain import Span
 from edge_lvr1.media.frames import Footage
 from edge_lvr1.models.base import Notes
-from edge_lvr1.models.embedded import blobs, colours, notes
-from edge_lvr1.models.embedded.background import Background, Image
-from edge_lvr1.models.embedded.blobs import Blob, Scene
+from edge_lvr1.models.embedded.vision import blobs, colours, notes
+from edge_lvr1.models.embedded.vision.background import Background, Image
+from edge_lvr1.models.embedded.vision.blobs import Blob, Scene
 from edge_lvr1.models.embedded.wording import Kind
 
 LOOK_STEP_S = 0.1

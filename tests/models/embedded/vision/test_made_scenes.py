@@ -10,9 +10,9 @@ import pytest
 from edge_lvr1.demo.scene import YARD, Actor, render
 from edge_lvr1.domain import Level, Span
 from edge_lvr1.models.base import Notes
-from edge_lvr1.models.embedded.captioner import WINDOW_S, EmbeddedCaptioner
+from edge_lvr1.models.embedded.vision.captioner import WINDOW_S, EmbeddedCaptioner
 from edge_lvr1.models.embedded.wording import NOTHING_SEEN, Kind, read
-from tests.models.embedded.drawn import (
+from tests.models.embedded.vision.drawn import (
     Image,
     caption_tree,
     film,
