@@ -54,7 +54,7 @@ def run(folder: Path) -> Run:
     return run_command
 
 
-def printed(result: Result) -> Any:  # noqa: ANN401 (any JSON value)
+def printed(result: Result) -> Any:
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
 

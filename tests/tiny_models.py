@@ -46,7 +46,7 @@ class Round:
     reply: str
 
 
-def train_tokenizer(out: Path, texts: Sequence[str] = (), vocab_size: int = 640) -> Any:  # noqa: ANN401
+def train_tokenizer(out: Path, texts: Sequence[str] = (), vocab_size: int = 640) -> Any:
     """A byte-level tokenizer with ChatML marks, trained on protocol text and put into `out`."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -81,7 +81,7 @@ def make_qwen3(
     context: int = 4096,
     generation: dict[str, Any] | None = None,
     texts: Sequence[str] = (),
-) -> Any:  # noqa: ANN401
+) -> Any:
     """A random Qwen3 of a few hundred kilobytes; gives the model that was saved to `out`."""
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM

@@ -99,7 +99,7 @@ def make_vision_model(
 
 
 def _learn(
-    model: Any,  # noqa: ANN401 (transformers has no stubs)
+    model: Any,
     samples: Sequence[tuple[list[int], list[int], dict[str, Any]]],
 ) -> None:
     """Train until every reply is what greedy decoding writes, or fail."""
@@ -124,7 +124,7 @@ def _learn(
     raise AssertionError(f"not learnt by heart in {_MOST_STEPS} steps: loss {worst:.2f}")
 
 
-def _tokenizer(texts: Sequence[str]) -> Any:  # noqa: ANN401
+def _tokenizer(texts: Sequence[str]) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -147,7 +147,7 @@ def _tokenizer(texts: Sequence[str]) -> Any:  # noqa: ANN401
     )
 
 
-def _processor(tokenizer: Any) -> Any:  # noqa: ANN401
+def _processor(tokenizer: Any) -> Any:
     from transformers import LlavaProcessor
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -165,18 +165,18 @@ def _processor(tokenizer: Any) -> Any:  # noqa: ANN401
     )
 
 
-def _ids(tokenizer: Any, turns: Sequence[Turn]) -> list[int]:  # noqa: ANN401
+def _ids(tokenizer: Any, turns: Sequence[Turn]) -> list[int]:
     text = tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=True)
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
 
 
-def _reply_ids(tokenizer: Any, reply: str) -> list[int]:  # noqa: ANN401
+def _reply_ids(tokenizer: Any, reply: str) -> list[int]:
     ids: list[int] = tokenizer(reply + "<|im_end|>", add_special_tokens=False)["input_ids"]
     return ids
 
 
-def _text_config(vocabulary: int) -> Any:  # noqa: ANN401
+def _text_config(vocabulary: int) -> Any:
     from transformers import Qwen3Config
 
     return Qwen3Config(
@@ -192,7 +192,7 @@ def _text_config(vocabulary: int) -> Any:  # noqa: ANN401
     )
 
 
-def _save(model: Any, tokenizer: Any, folder: Path) -> None:  # noqa: ANN401
+def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     model.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids("<|im_end|>")
     model.generation_config.pad_token_id = tokenizer.convert_tokens_to_ids("<|endoftext|>")
     model.generation_config.do_sample = False

@@ -68,7 +68,8 @@ def train_tokenizer() -> Tokenizer:
 def make_checkpoint(folder: Path, family: str, *, seed: int = 7, **changes: object) -> Path:
     """Write a checkpoint of one of the families. `changes` are of the text part's config."""
     tokenizer = train_tokenizer()
-    model = make_model(family, tokenizer, seed, **changes)
+    tied = {"tie_word_embeddings": family == "qwen2_5_vl"}  # as the smaller of the real ones are
+    model = make_model(family, tokenizer, seed, **{**tied, **changes})
     model.save_pretrained(folder, max_shard_size="150KB")
     tokenizer.save(str(folder / "tokenizer.json"))
     _write(folder / "tokenizer_config.json", {"tokenizer_class": "Qwen2TokenizerFast"})

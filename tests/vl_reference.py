@@ -35,13 +35,16 @@ class Reference:
         return AutoModelForImageTextToText.from_pretrained(self.folder, dtype=torch.float32).eval()
 
     def patches(self, picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
-        """[N, values] of one frame, shown twice, resized to (height, width) by the processor."""
+        """[N, values] of one frame, shown twice, resized to (height, width) by the processor.
+
+        The processor picks the size itself, within bounds of the area.
+        """
         area = size[0] * size[1]
         processor = Qwen2VLImageProcessorPil(
             patch_size=self.patch_px,
             image_mean=list(self.mean),
             image_std=list(self.std),
-            size={"shortest_edge": area, "longest_edge": area},
+            size={"shortest_edge": int(area * 0.8), "longest_edge": int(area * 1.2)},
         )
         made = processor.preprocess(picture, return_tensors="np")
         grid = made["image_grid_thw"][0]

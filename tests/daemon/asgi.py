@@ -18,7 +18,7 @@ class Http:
         self._transport = httpx.ASGITransport(app, raise_app_exceptions=raise_errors)
         self._base_url = base_url
 
-    def request(self, method: str, path: str, **given: Any) -> httpx.Response:  # noqa: ANN401
+    def request(self, method: str, path: str, **given: Any) -> httpx.Response:
         async def send() -> httpx.Response:
             async with httpx.AsyncClient(
                 transport=self._transport, base_url=self._base_url
@@ -27,10 +27,10 @@ class Http:
 
         return asyncio.run(send())
 
-    def get(self, path: str, **given: Any) -> httpx.Response:  # noqa: ANN401
+    def get(self, path: str, **given: Any) -> httpx.Response:
         return self.request("GET", path, **given)
 
-    def post(self, path: str, **given: Any) -> httpx.Response:  # noqa: ANN401
+    def post(self, path: str, **given: Any) -> httpx.Response:
         return self.request("POST", path, **given)
 
     def put(self, path: str) -> httpx.Response:

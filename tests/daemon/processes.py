@@ -65,7 +65,7 @@ class Daemon:
     def client(self) -> Client:
         return Client(self.socket)
 
-    def launch(self, **given: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401
+    def launch(self, **given: Any) -> subprocess.Popen[bytes]:
         """Start a process, whether it will serve or not."""
         told = {
             "data": str(self.data),
@@ -85,14 +85,14 @@ class Daemon:
                 stderr=log,
             )
 
-    def start(self, **given: Any) -> Client:  # noqa: ANN401
+    def start(self, **given: Any) -> Client:
         """Start, and wait until it answers or is gone."""
         self.process = self.launch(**given)
         until(lambda: self._answers() or self.is_gone(), "an answer")
         return self.client
 
     @contextmanager
-    def running(self, **given: Any) -> Iterator[Client]:  # noqa: ANN401
+    def running(self, **given: Any) -> Iterator[Client]:
         """Serves inside this block, and ends well."""
         client = self.start(**given)
         try:

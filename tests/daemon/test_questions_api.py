@@ -30,13 +30,13 @@ from tests.daemon.conftest import store
 NODE = NodeId((1, 2, 1))
 
 
-def ask(http: Http, **body: Any) -> str:  # noqa: ANN401
+def ask(http: Http, **body: Any) -> str:
     response = http.post("/v1/questions", json={"question": "Is there a lorry?", **body})
     assert response.status_code == 202, response.text
     return str(response.json()["id"])
 
 
-def refusal(http: Http, **body: Any) -> tuple[int, str]:  # noqa: ANN401
+def refusal(http: Http, **body: Any) -> tuple[int, str]:
     response = http.post("/v1/questions", json={"question": "Is there a lorry?", **body})
     assert list(response.json()) == ["error"]
     return response.status_code, response.json()["error"]

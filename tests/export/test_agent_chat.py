@@ -38,11 +38,11 @@ turns = st.lists(
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ANN401
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return train_tokenizer(tmp_path_factory.mktemp("tokenizer"))
 
 
-def with_template(tokenizer: Any, text: str | None) -> Any:  # noqa: ANN401
+def with_template(tokenizer: Any, text: str | None) -> Any:
     tokenizer.chat_template = text
     return tokenizer
 
@@ -54,7 +54,7 @@ def test_what_is_rendered_for_some_turns_begins_what_is_rendered_for_more(
     assert CHATML.render([*some, *more]).startswith(CHATML.render(some))
 
 
-def test_a_template_that_drops_reasoning_is_replaced_and_the_user_told(tokenizer: Any) -> None:  # noqa: ANN401
+def test_a_template_that_drops_reasoning_is_replaced_and_the_user_told(tokenizer: Any) -> None:
     from tests.tiny_models import QWEN3_LIKE_TEMPLATE
 
     found = find_chat(with_template(tokenizer, QWEN3_LIKE_TEMPLATE))
@@ -63,14 +63,14 @@ def test_a_template_that_drops_reasoning_is_replaced_and_the_user_told(tokenizer
     assert any("drops reasoning" in note for note in found.notes)
 
 
-def test_a_template_that_keeps_everything_needs_no_note(tokenizer: Any) -> None:  # noqa: ANN401
+def test_a_template_that_keeps_everything_needs_no_note(tokenizer: Any) -> None:
     found = find_chat(with_template(tokenizer, KEEPS_EVERYTHING))
 
     assert found.chat == CHATML
     assert found.notes == ()
 
 
-def test_marks_other_than_chatml_are_read_off(tokenizer: Any) -> None:  # noqa: ANN401
+def test_marks_other_than_chatml_are_read_off(tokenizer: Any) -> None:
     found = find_chat(with_template(tokenizer, BRACKETS))
 
     assert found.chat == Chat(
@@ -81,7 +81,7 @@ def test_marks_other_than_chatml_are_read_off(tokenizer: Any) -> None:  # noqa: 
 
 
 def test_a_checkpoint_without_a_template_gets_chatml_where_its_tokenizer_knows_it(
-    tokenizer: Any,  # noqa: ANN401
+    tokenizer: Any,
 ) -> None:
     found = find_chat(with_template(tokenizer, None))
 
@@ -93,7 +93,7 @@ def test_a_checkpoint_without_a_template_gets_chatml_where_its_tokenizer_knows_i
     ("text", "says"), [(NO_SYSTEM, "leaves out the system turn"), (COUNTS, "differently")]
 )
 def test_a_template_that_cannot_be_followed_is_refused(
-    tokenizer: Any,  # noqa: ANN401
+    tokenizer: Any,
     text: str,
     says: str,
 ) -> None:
@@ -101,7 +101,7 @@ def test_a_template_that_cannot_be_followed_is_refused(
         find_chat(with_template(tokenizer, text))
 
 
-def test_a_tokenizer_that_merges_over_the_border_of_turns_is_refused(tokenizer: Any) -> None:  # noqa: ANN401
+def test_a_tokenizer_that_merges_over_the_border_of_turns_is_refused(tokenizer: Any) -> None:
     plain = "{%- for m in messages -%}{{- m.role + ': ' + m.content + '>>' -}}{%- endfor -%}"
 
     class Merging:
@@ -117,7 +117,7 @@ def test_a_tokenizer_that_merges_over_the_border_of_turns_is_refused(tokenizer: 
         find_chat(Merging())
 
 
-def test_the_written_template_renders_as_the_bundle_does(tokenizer: Any) -> None:  # noqa: ANN401
+def test_the_written_template_renders_as_the_bundle_does(tokenizer: Any) -> None:
     messages = [
         Message("system", "You 'answer'."),
         Message("user", "What?\n"),
