@@ -22,6 +22,8 @@ def test_ten_rounds_with_the_cache_read_a_third_of_the_tokens_or_less(tmp_path: 
 
     assert bench.rounds == 10
     assert bench.fewer_tokens_read >= 3.0
+    assert bench.reading_s_with_cache < bench.seconds_with_cache
+    assert bench.less_reading_time == bench.reading_s_anew / bench.reading_s_with_cache
     assert bench.less_time == bench.seconds_anew / bench.seconds_with_cache
     assert bench.int4_rate > 0
     assert bench.torch_bf16_rate > 0
