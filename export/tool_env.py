@@ -195,8 +195,8 @@ def why_not_installed(tool: Tool, error: ToolFailed) -> str:
         )
         return (
             f"{tool.name} cannot be installed for Python {platform.python_version()} on "
-            f"{platform.machine()}: {missing[:200]}; name another Python in ${ENV_PYTHON}, or "
-            f"another index in pip's settings"
+            f"{platform.machine()}: {missing[:200]}; see that pip's index can be reached and has "
+            f"it, or name another Python in ${ENV_PYTHON}"
         )
     return f"{tool.name} cannot be installed: {error}"
 
