@@ -13,10 +13,16 @@ pytest.importorskip("onnxruntime", reason="bundles run on onnxruntime, of the ex
 from edge_lvr1 import bundle
 from edge_lvr1.bundle import Bundle
 from edge_lvr1.errors import BundleError
+from edge_lvr1.export import verify_captioner
 from edge_lvr1.export.report import Report
 from edge_lvr1.export.verify import VerifyOptions, verify_bundle
 from tests.tiny_vl_bundles import checkpoint, exported
 from tests.tiny_vl_models import FAMILIES, make_checkpoint
+
+
+@pytest.fixture(autouse=True)
+def short_replies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_captioner, "REPLY_TOKENS", 16)
 
 
 def verified(made: Bundle, against: Path, tmp_path: Path) -> tuple[Path, Report]:
@@ -33,7 +39,7 @@ def test_an_fp32_bundle_is_the_model_it_was_made_from(family: str, tmp_path: Pat
     assert report.figures["logits_difference"] < 1e-4
     assert report.figures["features_difference"] < 1e-4
     assert report.figures["replies_alike"] == 1.0
-    assert report.figures["tokens"] > 40
+    assert report.figures["tokens"] > 30
     stored = bundle.load(copied, "captioner").manifest.verification
     assert stored is not None
     assert stored["figures"]["agreement"] == 1.0
