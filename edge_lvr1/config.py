@@ -49,9 +49,16 @@ class Tree(_Section):
     parents: Literal["fold", "frames"] = Field(
         default="fold", description="high and medium captions: from their children, or by looking"
     )
-    words_low: int = Field(default=200, gt=0)
+    words_low: int = Field(default=200, gt=0, description="most words of a leaf's caption")
     words_medium: int = Field(default=300, gt=0)
     words_high: int = Field(default=300, gt=0)
+    # What a vision-language model is shown of a node; the embedded captioner watches all.
+    frames_low: int = Field(default=16, gt=0, le=512)
+    frames_medium: int = Field(default=32, gt=0, le=512)
+    frames_high: int = Field(default=64, gt=0, le=512)
+    side_px_low: int = Field(default=512, ge=32, description="longer side of a frame")
+    side_px_medium: int = Field(default=362, ge=32)
+    side_px_high: int = Field(default=256, ge=32)
 
 
 Backend = Literal["embedded", "onnx", "server"]

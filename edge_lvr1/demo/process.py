@@ -27,6 +27,7 @@ class DaemonProcess:
     watch: Path
     socket: Path
     settle_s: float
+    config: Path | None = None
 
     @property
     def log(self) -> Path:
@@ -44,6 +45,8 @@ class DaemonProcess:
         environment["EDGE_LVR1_INGEST__SETTLE_S"] = str(self.settle_s)
         command = [sys.executable, "-m", "edge_lvr1", "run", "--watch", str(self.watch)]
         command += ["--data", str(self.data), "--socket", str(self.socket)]
+        if self.config is not None:
+            command += ["--config", str(self.config)]
         with self.log.open("wb") as log:
             process = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
             try:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_lvr1.config import Settings
+from edge_lvr1.config import Settings, Tree
+from edge_lvr1.domain import Level
 from edge_lvr1.errors import SettingsError
 from edge_lvr1.models.base import Agent, Captioner
+from edge_lvr1.models.looking import Look
 from edge_lvr1.models.residency import LoadableAgent, Residency, ResidentAgent, ResidentCaptioner
 
 if TYPE_CHECKING:
@@ -44,22 +46,23 @@ def load_backends(settings: Settings) -> Backends:
 
 def load_captioner(settings: Settings, residency: Residency) -> Captioner:
     """The captioner that the settings name."""
-    models, words = settings.models, settings.tree
+    models, tree = settings.models, settings.tree
     if models.captioner == "embedded":
         from edge_lvr1.models.embedded.vision.captioner import EmbeddedCaptioner
 
-        return EmbeddedCaptioner(words.words_low, words.words_medium, words.words_high)
+        return EmbeddedCaptioner(tree.words_low, tree.words_medium, tree.words_high)
     if models.captioner == "server":
         from edge_lvr1.models.server import ServerCaptioner
 
         url = settings.server.captioner_url or settings.server.url
-        return ServerCaptioner(_chat_server(settings, url, settings.server.captioner_model))
+        server = _chat_server(settings, url, settings.server.captioner_model)
+        return ServerCaptioner(server, looks_of(tree))
     from edge_lvr1 import bundle
     from edge_lvr1.models.onnx.captioner import OnnxCaptioner
 
     path = _given(models.captioner_bundle, "captioner")
     found = bundle.load(path, "captioner", allow_failed=models.allow_failed)
-    captioner = OnnxCaptioner(found, models.provider)
+    captioner = OnnxCaptioner(found, models.provider, looks_of(tree))
     residency.add("captioner", captioner.name, captioner)
     return ResidentCaptioner(captioner, residency)
 
@@ -86,6 +89,15 @@ def load_agent(settings: Settings, residency: Residency) -> Agent:
     agent = ResidentAgent(inner, residency)
     residency.add("agent", inner.name, LoadableAgent(inner, agent))
     return agent
+
+
+def looks_of(tree: Tree) -> dict[Level, Look]:
+    """How much a vision-language model is shown and may say at each level."""
+    return {
+        Level.LOW: Look(tree.frames_low, tree.side_px_low, tree.words_low),
+        Level.MEDIUM: Look(tree.frames_medium, tree.side_px_medium, tree.words_medium),
+        Level.HIGH: Look(tree.frames_high, tree.side_px_high, tree.words_high),
+    }
 
 
 def _given(path: Path | None, role: str) -> Path:
