@@ -171,8 +171,8 @@ def bake(graph: onnx.ModelProto, constants: Mapping[str, NDArray[Any]]) -> onnx.
         graph.graph.initializer.append(numpy_helper.from_array(value, name))
     kept = [entry for entry in graph.graph.input if entry.name not in constants]
     del graph.graph.input[:]
-    graph.graph.input.extend(kept)
-    patches = next(entry for entry in kept if entry.name == PATCHES)
+    graph.graph.input.extend(kept)  # copies them
+    patches = next(entry for entry in graph.graph.input if entry.name == PATCHES)
     patches.type.tensor_type.shape.dim[1].dim_value = len(constants[COS])
     return graph
 
