@@ -142,6 +142,8 @@ class OnnxAgentSession:
         Closing the iterator stops the writing. Where the context is full, the reply is a
         thought that says so and no move: the loop's own budget then ends the question.
         """
+        if self._clock() >= deadline:
+            return
         messages = self._worded(messages, moves)
         new = self._unread(messages)
         room = self._limits.context_tokens - len(self._held) - len(new)
@@ -239,7 +241,8 @@ class OnnxAgentSession:
         self._held += new
         self.usage.read += len(new)
         try:
-            while not written.over and self._clock() < deadline and (tokens := self._step()):
+            # One step at least: a turn that is stopped before it gives back what it was to read.
+            while tokens := self._step():
                 self._held += tokens
                 self.usage.written += len(tokens)
                 written.tokens += tokens
@@ -247,6 +250,8 @@ class OnnxAgentSession:
                 written.text += piece
                 written.over = any(end in written.text for end in ENDS)
                 yield piece
+                if written.over or self._clock() >= deadline:
+                    break
         finally:
             self._stop(turn)
 

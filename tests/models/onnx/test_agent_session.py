@@ -266,11 +266,26 @@ def test_writing_stops_at_the_deadline_and_the_cache_stays_good(
         assert all(session.tokens[at] == expected[at - 1] for at in places)
 
 
-def test_a_past_deadline_writes_nothing(rand: agent_bundles.Random) -> None:
+def test_a_past_deadline_writes_nothing_and_the_cache_stays_good(
+    rand: agent_bundles.Random,
+) -> None:
     session = OnnxAgent(rand.bundle, PLAIN).open()
+    messages = [Message("user", "Where is the man? " * 8)]
+    messages.append(Message("assistant", session.reply(messages, FREE, soon())))
+    messages.append(Message("user", "Go on."))
+    read, held = session.usage.read, len(session.tokens)
 
-    assert session.reply([Message("user", "Hm?")], FREE, deadline=time.monotonic() - 1) == ""
-    assert session.usage.written == 0
+    assert session.reply(messages, FREE, deadline=time.monotonic() - 1) == ""
+    assert len(session.tokens) == held
+
+    messages += [Message("assistant", ""), Message("user", "And now?")]
+    before = session.usage.written
+    session.reply(messages, FREE, soon())
+    assert 0 < session.usage.read - read < read, "only what is new was read"
+    expected = torch_choices(rand.checkpoint, session.tokens)
+    end = len(session.tokens)
+    places = range(end - (session.usage.written - before), end)
+    assert all(session.tokens[at] == expected[at - 1] for at in places)
 
 
 def test_closing_the_stream_cancels_the_reply(rand: agent_bundles.Random) -> None:
