@@ -24,10 +24,10 @@ from edge_lvr1.export import checkpoint as checkpoints
 from edge_lvr1.export.agent import merge_adapter, sampling_defaults
 from edge_lvr1.export.chat import find_chat, template
 from edge_lvr1.export.checkpoint import Checkpoint
-from edge_lvr1.export.device import EDGELLM_CAPABILITIES, Found, find_device
 from edge_lvr1.export.manifest import memory_estimate_mb, versions
 from edge_lvr1.export.tool_env import Tool, ToolEnv, cache_dir, run, tool_env
 from edge_lvr1.models.onnx.chat import APPEND_ONLY
+from edge_lvr1.models.onnx.device import EDGELLM_CAPABILITIES, Found, find_device
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ import numpy as np
 
 from edge_lvr1.bundle import Bundle, Manifest, hash_file, load, write_bundle
 from edge_lvr1.errors import BundleError
-from edge_lvr1.export.device import Device, Found, engine_name, find_device
 from edge_lvr1.models.onnx import vl_facts
+from edge_lvr1.models.onnx.device import Device, Found, engine_name, find_device
 from edge_lvr1.models.onnx.embedder import GRAPH, EmbedderFacts
 
 log = logging.getLogger(__name__)

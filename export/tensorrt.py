@@ -14,10 +14,10 @@ from typing import TypeAlias
 
 from edge_lvr1.bundle import MANIFEST
 from edge_lvr1.errors import BundleError
-from edge_lvr1.export.device import Found
 from edge_lvr1.export.edgellm import EdgeLlmOptions, export_edgellm
 from edge_lvr1.export.engines import EngineOptions, export_engines
 from edge_lvr1.export.tool_env import cache_dir
+from edge_lvr1.models.onnx.device import Found
 
 log = logging.getLogger(__name__)
 

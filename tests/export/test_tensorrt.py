@@ -18,16 +18,17 @@ import torch
 
 from edge_lvr1 import bundle as bundles
 from edge_lvr1.bundle import Manifest, write_bundle
-from edge_lvr1.errors import BundleError
+from edge_lvr1.errors import BundleError, ModelError
 from edge_lvr1.export import checkpoint as checkpoints
 from edge_lvr1.export import edgellm, engines
-from edge_lvr1.export.device import Device, Found, engine_name, find_device, fits
 from edge_lvr1.export.edgellm import EDGELLM, EdgeLlmOptions, check_able, stage
 from edge_lvr1.export.engines import EngineOptions, Graph, export_engines, provider_options
 from edge_lvr1.export.tensorrt import TensorrtOptions, export_tensorrt
 from edge_lvr1.export.tool_env import cache_dir, run, tool_env
 from edge_lvr1.models.base import Message, Moves
 from edge_lvr1.models.chat_server import ChatServer, Endpoint
+from edge_lvr1.models.onnx.device import Device, Found, engine_name, find_device, fits
+from edge_lvr1.models.onnx.engine import engine_file
 from edge_lvr1.models.server import ServerAgent, ServerCaptioner
 from tests.export.tiny_embedder import DIMENSION
 from tests.tiny_models import make_qwen3
@@ -276,6 +277,9 @@ def test_a_built_bundle_says_its_device_and_is_to_be_verified_anew(
     assert manifest.verification is None
     [engine] = [name for name in manifest.files if name.endswith(".engine")]
     assert engine.startswith("engines/")
+    with pytest.raises(ModelError, match=r"cannot run here: .*build it again on this device"):
+        engine_file(bundles.load(out), "model.onnx")
+    assert engine_file(bundles.load(bundle), "model.onnx") is None
 
 
 def test_vision_graphs_are_baked_for_each_frame_size(tmp_path: Path) -> None:
@@ -283,7 +287,7 @@ def test_vision_graphs_are_baked_for_each_frame_size(tmp_path: Path) -> None:
     ort = pytest.importorskip("onnxruntime", reason="the graphs are run")
     source = make_checkpoint(tmp_path / "source", "qwen3_vl")
     options = captioner.CaptionerOptions(
-        str(source), tmp_path / "bundle", precision="fp32", shapes=("4:3", "3:4"), sides_px=(64,)
+        str(source), tmp_path / "bundle", precision="fp32", shapes=("4:3", "3:4"), sides_px=(128,)
     )
     bundle = bundles.load(captioner.export_captioner(options))
     folder = tmp_path / "graphs"

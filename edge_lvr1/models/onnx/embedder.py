@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge_lvr1.bundle import Bundle
 from edge_lvr1.errors import BundleError, ModelError
+from edge_lvr1.models.onnx.engine import Engine, engine_file
 from edge_lvr1.models.onnx.providers import open_session
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,12 @@ class OnnxEmbedder:
         )[0]
         return pool(states, mask, self.facts)
 
+    def _opened(self) -> Any:  # noqa: ANN401 (onnxruntime has no types)
+        engine = engine_file(self.bundle, GRAPH) if self.provider == "tensorrt" else None
+        if engine is not None:
+            return Engine(engine)
+        return open_session(self.bundle.path / GRAPH, self.provider, self.threads)
+
     def _load(self) -> None:
         if self._session is not None:
             return
@@ -123,7 +130,7 @@ class OnnxEmbedder:
         tokenizer = package.Tokenizer.from_file(str(self.bundle.path / TOKENIZER))
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length=self.facts.max_tokens)
-        self._session = open_session(self.bundle.path / GRAPH, self.provider, self.threads)
+        self._session = self._opened()
         self._tokenizer = tokenizer
 
 
