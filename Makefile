@@ -7,7 +7,7 @@ comma  := ,
 EXTRAS ?= dev,cpu,export
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint types unit clean
+.PHONY: demo test test-export lint types unit clean
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +26,9 @@ demo: $(VENV)/.base  ## install, then the main job once, end to end
 	$(BIN)/edge-lvr1 demo
 
 test: $(STAMP) lint types unit  ## install, then everything that must pass
+
+test-export: $(STAMP)  ## the exports that install tools of their own: minutes, gigabytes
+	$(BIN)/python -m pytest -m slow_export --timeout 3600
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

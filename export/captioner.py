@@ -79,7 +79,7 @@ def export_captioner(options: CaptionerOptions, on_progress: Report = log.info) 
     """Write the bundle and return its place. Raises BundleError."""
     _check_options(options)
     folder = checkpoints.find(options.model, revision=options.revision, download=options.download)
-    checkpoint = checkpoints.read(folder, options.model)
+    checkpoint = checkpoints.read(folder, checkpoints.label(options.model))
     checkpoints.check_architecture(checkpoint, tuple(FAMILIES), "a captioner")
     _check_room(options, checkpoint)
     fill = partial(_fill, options, checkpoint, on_progress)

@@ -91,7 +91,7 @@ def export_edgellm(options: EdgeLlmOptions, on_progress: Report = log.info) -> P
     if options.out.exists() and not options.overwrite:
         raise BundleError(f"{options.out} exists: choose another place, or say to overwrite it")
     folder = checkpoints.find(options.model, revision=options.revision, download=options.download)
-    checkpoint = checkpoints.read(folder, options.model)
+    checkpoint = checkpoints.read(folder, checkpoints.label(options.model))
     checkpoints.check_architecture(checkpoint, tuple(ROLES), "a TensorRT Edge-LLM bundle")
     if options.adapter is not None and ROLES[checkpoint.architecture][0] != "agent":
         raise BundleError("only an agent's adapter can be merged: give the captioner merged")

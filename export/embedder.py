@@ -118,7 +118,7 @@ def export_embedder(options: EmbedderOptions, on_progress: Report = log.info) ->
         folder = checkpoints.find(
             options.model, revision=options.revision, download=options.download
         )
-    checkpoint = checkpoints.read(folder, options.model or DEFAULT_MODEL)
+    checkpoint = checkpoints.read(folder, checkpoints.label(options.model or DEFAULT_MODEL))
     facts = _facts(checkpoint)
     checkpoints.check_room(
         checkpoints.room_at(options.out),

@@ -7,12 +7,6 @@ import pytest
 SLOW = "slow_export"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", f"{SLOW}: makes environments of minutes and gigabytes; run with -m {SLOW}"
-    )
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if SLOW in (config.getoption("markexpr") or ""):
         return
