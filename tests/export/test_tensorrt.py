@@ -124,7 +124,7 @@ def test_what_can_be_done_is_let_through(tmp_path: Path) -> None:
 
 def _agent(folder: Path, dtype: Any = None) -> Path:
     folder.mkdir(parents=True)
-    make_qwen3(folder, shards=True)
+    make_qwen3(folder, shards=dtype is None)
     if dtype is not None:
         from transformers import AutoModelForCausalLM
 
