@@ -73,6 +73,11 @@ class Models(_Section):
     agent_bundle: Path | None = Field(default=None, description="for the onnx agent")
     provider: str | None = Field(default=None, description="cpu, cuda, ...; None: the bundle's")
     memory_limit_mb: int | None = Field(default=None, gt=0)
+    context_tokens: int | None = Field(
+        default=None, gt=0, description="longest conversation; its cache is reserved whole"
+    )
+    threads: int | None = Field(default=None, gt=0, description="CPU threads; None: the runtime's")
+    seed: int | None = Field(default=None, ge=0, description="of the agent; None: the bundle's")
     legal_moves: bool = Field(default=True, description="hold the agent to the protocol's grammar")
     allow_failed: bool = Field(default=False, description="run bundles that failed verification")
 

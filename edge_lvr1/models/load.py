@@ -62,7 +62,7 @@ def load_captioner(settings: Settings, residency: Residency) -> Captioner:
 
     path = _given(models.captioner_bundle, "captioner")
     found = bundle.load(path, "captioner", allow_failed=models.allow_failed)
-    captioner = OnnxCaptioner(found, models.provider, looks_of(tree))
+    captioner = OnnxCaptioner(found, models.provider, looks_of(tree), threads=models.threads)
     residency.add("captioner", captioner.name, captioner)
     return ResidentCaptioner(captioner, residency)
 
@@ -84,7 +84,13 @@ def load_agent(settings: Settings, residency: Residency) -> Agent:
 
     path = _given(models.agent_bundle, "agent")
     found = bundle.load(path, "agent", allow_failed=models.allow_failed)
-    chosen = AgentSettings(provider=models.provider, legal_moves=models.legal_moves)
+    chosen = AgentSettings(
+        provider=models.provider,
+        context_tokens=models.context_tokens,
+        legal_moves=models.legal_moves,
+        seed=models.seed,
+        threads=models.threads,
+    )
     inner = OnnxAgent(found, chosen)
     agent = ResidentAgent(inner, residency)
     residency.add("agent", inner.name, LoadableAgent(inner, agent))
