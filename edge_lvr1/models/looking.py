@@ -1,7 +1,7 @@
 """How a vision-language model is made to look at a clip: which frames, and in which words.
 
 The numbers are LongVideo-R1's (arXiv 2602.20913). Whatever runs the model, a node is shown
-the same moments and asked the same thing. Nothing here decodes or generates.
+the same moments and asked the same thing. Nothing here generates.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from edge_lvr1.domain import Level, Node, Span
+from edge_lvr1.errors import MediaError
+from edge_lvr1.media.frames import Frame
+from edge_lvr1.models.base import Clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,18 @@ def moments(span: Span, count: int) -> list[float]:
     """The middles of `count` equal parts of a span, in seconds."""
     step_s = span.duration_s / count
     return [span.start_s + (index + 0.5) * step_s for index in range(count)]
+
+
+def frames_of(clip: Clip, look: Look) -> list[Frame]:
+    """The frames that a model is shown of a clip, in order of time. Raises MediaError."""
+    times_s = moments(clip.node.span, look.frames)
+    tolerance_s = clip.node.span.duration_s / look.frames / 2
+    frames = list(clip.footage.at(times_s, look.max_side_px, tolerance_s))
+    if not frames:
+        raise MediaError(
+            f"no picture of {clip.node.id} can be had: are the recording's files gone?"
+        )
+    return frames
 
 
 def caption_words(node: Node, frames: int, words: int) -> str:

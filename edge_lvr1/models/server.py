@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edge_lvr1.domain import Caption, Level, Node
-from edge_lvr1.errors import MediaError, ModelError
+from edge_lvr1.errors import ModelError
 from edge_lvr1.media.frames import Footage, Frame
 from edge_lvr1.models.base import Clip, Message, Moves, Notes, Written
 from edge_lvr1.models.chat_server import ChatServer, Completion
@@ -26,7 +26,7 @@ from edge_lvr1.models.looking import (
     QUERY_WORDS,
     Look,
     caption_words,
-    moments,
+    frames_of,
     query_words,
     said,
 )
@@ -165,7 +165,7 @@ class ServerCaptioner:
     def caption(self, clip: Clip) -> Written:
         """Write a node's caption by looking. Raises ModelError, MediaError."""
         look = self.looks[clip.node.level]
-        frames = _frames(clip, look)
+        frames = frames_of(clip, look)
         prompt = caption_words(clip.node, len(frames), look.words)
         done = self._ask(prompt, frames, look.words)
         text = said(done.text, look.words)
@@ -182,7 +182,7 @@ class ServerCaptioner:
 
     def video_qa(self, clip: Clip, query: str) -> str:
         """Look at a leaf again with a question in mind. Raises ModelError, MediaError."""
-        frames = _frames(clip, self.looks[clip.node.level])
+        frames = frames_of(clip, self.looks[clip.node.level])
         prompt = query_words(clip.node, len(frames), query)
         text = said(self._ask(prompt, frames, QUERY_WORDS).text, QUERY_WORDS)
         if not text:
@@ -206,17 +206,6 @@ def picture_url(frame: Frame) -> str:
     buffer = io.BytesIO()
     Image.fromarray(frame.image).save(buffer, format="JPEG", quality=JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _frames(clip: Clip, look: Look) -> list[Frame]:
-    times_s = moments(clip.node.span, look.frames)
-    tolerance_s = clip.node.span.duration_s / look.frames / 2
-    frames = list(clip.footage.at(times_s, look.max_side_px, tolerance_s))
-    if not frames:
-        raise MediaError(
-            f"no picture of {clip.node.id} can be had: are the recording's files gone?"
-        )
-    return frames
 
 
 def _name(server: ChatServer) -> str:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from edge_lvr1.bundle import Bundle
 from edge_lvr1.domain import Caption, Level, Node
-from edge_lvr1.errors import BundleError, MediaError, ModelError
+from edge_lvr1.errors import BundleError, ModelError
 from edge_lvr1.media.frames import Footage, Frame
 from edge_lvr1.models.base import Clip, Notes, Written
-from edge_lvr1.models.looking import LOOKS, QUERY_WORDS, Look, moments, said
+from edge_lvr1.models.looking import LOOKS, QUERY_WORDS, Look, frames_of, said
 from edge_lvr1.models.onnx.preprocess import choose_size, fit
 from edge_lvr1.models.onnx.sampling import Sampling, choose
 from edge_lvr1.models.onnx.vl_facts import TOKENIZER, facts_of
@@ -93,7 +93,7 @@ class OnnxCaptioner:
     def caption(self, clip: Clip) -> Written:
         """Write a node's caption by looking. Raises ModelError, MediaError."""
         look = self.looks[clip.node.level]
-        frames = _frames(clip, look)
+        frames = frames_of(clip, look)
         request = self._request(CAPTION, clip, frames, look.words)
         ids = self.reply(frames, look.max_side_px, request, look.words * _TOKENS_A_WORD)
         text = " ".join(said(self.words.decode(ids), look.words).split())
@@ -111,7 +111,7 @@ class OnnxCaptioner:
     def video_qa(self, clip: Clip, query: str) -> str:
         """Look at a leaf again with a question in mind. Raises ModelError, MediaError."""
         look = self.looks[clip.node.level]
-        frames = _frames(clip, look)
+        frames = frames_of(clip, look)
         request = self._request(QUERY, clip, frames, QUERY_WORDS, " ".join(query.split()))
         ids = self.reply(frames, look.max_side_px, request, QUERY_WORDS * _TOKENS_A_WORD)
         text = " ".join(said(self.words.decode(ids), QUERY_WORDS).split())
@@ -183,17 +183,6 @@ class OnnxCaptioner:
         return self.prompts[prompt].format(
             frames=len(frames), start=span.start_s, end=span.end_s, words=words, query=query
         )
-
-
-def _frames(clip: Clip, look: Look) -> list[Frame]:
-    times_s = moments(clip.node.span, look.frames)
-    tolerance_s = clip.node.span.duration_s / look.frames / 2
-    frames = list(clip.footage.at(times_s, look.max_side_px, tolerance_s))
-    if not frames:
-        raise MediaError(
-            f"no picture of {clip.node.id} can be had: are the recording's files gone?"
-        )
-    return frames
 
 
 def _prompts(bundle: Bundle) -> dict[str, str]:
