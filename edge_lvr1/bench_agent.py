@@ -21,6 +21,7 @@ from edge_lvr1.export.agent import AgentOptions, export_agent
 from edge_lvr1.models.base import Message, Moves
 from edge_lvr1.models.onnx.agent import AgentSettings, OnnxAgent
 from edge_lvr1.models.onnx.chat import CHATML
+from edge_lvr1.models.onnx.providers import usual_threads
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,8 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """How much to do. Words are of the prompts; `threads` of None leaves it to the runtimes.
+    """How much to do. Words are of the prompts; `threads` of None takes as many
+    as there are CPUs, in torch as well.
 
     Rates are the best of `repeats`, since another program can only make them worse.
     """
@@ -208,7 +210,7 @@ def _torch_rate(checkpoint: Path, options: BenchOptions) -> float:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     rates = []
-    with _torch_threads(options.threads), torch.no_grad():
+    with _torch_threads(options.threads or usual_threads()), torch.no_grad():
         model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.bfloat16).eval()
         tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
         prompt = CHATML.prompt([Message("user", _words(options.first_words))])
@@ -292,12 +294,11 @@ def _words(count: int) -> str:
 
 
 @contextlib.contextmanager
-def _torch_threads(count: int | None) -> Iterator[None]:
+def _torch_threads(count: int) -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

@@ -76,7 +76,7 @@ class Models(_Section):
     context_tokens: int | None = Field(
         default=None, gt=0, description="longest conversation; its cache is reserved whole"
     )
-    threads: int | None = Field(default=None, gt=0, description="CPU threads; None: the runtime's")
+    threads: int | None = Field(default=None, gt=0, description="CPU threads; None: all CPUs")
     seed: int | None = Field(default=None, ge=0, description="of the agent; None: the bundle's")
     legal_moves: bool = Field(default=True, description="hold the agent to the protocol's grammar")
     allow_failed: bool = Field(default=False, description="run bundles that failed verification")

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from edge_lvr1.errors import ModelError
+from edge_lvr1.models.onnx.providers import usual_threads
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def load_model(
 
     A provider that was asked for and is not used is an error, never a silent run on the CPU.
     Every conversation samples from `seed` anew. `threads` bounds the CPU threads of one
-    operation; None leaves it to the runtime.
+    operation; None takes as many as there are.
     """
     if provider not in PROVIDERS:
         raise ModelError(f"there is no provider {provider!r}; known: {', '.join(PROVIDERS)}")
@@ -87,8 +88,10 @@ def _check_device(device: str, provider: str) -> None:
 
 def _overlay(seed: int, threads: int | None) -> str:
     """What is laid over the bundle's genai_config.json."""
-    overlay: dict[str, Any] = {"search": {"random_seed": seed}}
-    if threads is not None:
-        options = {"intra_op_num_threads": threads}
-        overlay["model"] = {"decoder": {"session_options": options}}
-    return json.dumps(overlay)
+    options = {"intra_op_num_threads": threads or usual_threads()}
+    return json.dumps(
+        {
+            "search": {"random_seed": seed},
+            "model": {"decoder": {"session_options": options}},
+        }
+    )

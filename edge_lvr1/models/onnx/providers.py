@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -50,10 +51,19 @@ def runtime_errors() -> tuple[type[Exception], ...]:
     return (RuntimeError, *(kind for kind in own if issubclass(kind, Exception)))
 
 
+def usual_threads() -> int:
+    """As many threads as this process may use CPUs.
+
+    onnxruntime's own choice is a thread for each physical core, which on a virtual machine
+    whose CPUs are siblings leaves half of them idle: int4 decoding was 1.9 times faster so.
+    """
+    return len(os.sched_getaffinity(0))
+
+
 def open_session(file: Path, provider: str, threads: int | None = None) -> Foreign:
     """An onnxruntime session of a graph, on that provider. Raises ModelError.
 
-    `threads` bounds the CPU threads of one operation; None leaves it to the runtime.
+    `threads` bounds the CPU threads of one operation; None takes `usual_threads`.
     """
     package = onnxruntime()
     if provider not in PROVIDERS:
@@ -66,8 +76,7 @@ def open_session(file: Path, provider: str, threads: int | None = None) -> Forei
             f"edge-lvr1 with its extra 'gpu', or choose the provider cpu"
         )
     options = package.SessionOptions()
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or usual_threads()
     allowed = [wanted, *(PROVIDERS[name] for name in _FALLBACKS[provider])]
     allowed = [name for name in allowed if name in compiled]
     try:
