@@ -214,9 +214,13 @@ def wanted(path: Path, root: Path) -> bool:
     inside = path.relative_to(root).parts
     if any(hidden(name) for name in inside) or path.suffix.lower() in UNFINISHED:
         return False
+    top = root.resolve()
     try:
-        return path.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError):  # a loop of links
+        return path.resolve(strict=True).is_relative_to(top)
+    except FileNotFoundError:
+        # Gone meanwhile: whoever looks will see. A link that leads nowhere stays out.
+        return not path.is_symlink() and path.parent.resolve().is_relative_to(top)
+    except (OSError, RuntimeError):  # a loop of links: RuntimeError before Python 3.13
         return False
 
 

@@ -42,7 +42,10 @@ def clock(seconds: float) -> str:
 
 def wall_clock(iso: str | None) -> str:
     """An ISO time with offset, to the second."""
-    return datetime.fromisoformat(iso).isoformat(" ", "seconds") if iso else "-"
+    if not iso:
+        return "-"
+    # Python 3.10 does not read the Z that the daemon's JSON ends UTC times with.
+    return datetime.fromisoformat(iso.replace("Z", "+00:00")).isoformat(" ", "seconds")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:

@@ -11,6 +11,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 
 def stored(daemon: Daemon) -> list[tuple[Any, ...]]:
     """Every node with its caption, as the database has them."""
-    with sqlite3.connect(daemon.data / "archive.db") as db:
+    with closing(sqlite3.connect(daemon.data / "archive.db")) as db:
         return db.execute(
             "SELECT n.recording, n.h, n.m, n.l, n.start_s, n.end_s, c.text, c.written_by, "
             "c.version, c.details FROM nodes n LEFT JOIN captions c ON c.node = n.id "
