@@ -32,6 +32,18 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class NamedPattern(_Section):
+    """A user's own pattern of file names.
+
+    `regex` has the groups of `media/names.py`: year month day hour minute second, or epoch;
+    and, where they occur, fraction, offset, summer, camera.
+    """
+
+    name: str
+    regex: str
+    utc: bool = False
+
+
 class Ingest(_Section):
     """How files are found and taken in."""
 
@@ -41,6 +53,37 @@ class Ingest(_Section):
     rescan_s: float = Field(default=30.0, gt=0, description="folders are scanned again this often")
     max_recording_s: float = Field(default=7200.0, gt=0, description="longer files become several")
     max_attempts: int = Field(default=3, ge=1, description="tries before a file is set aside")
+    gap_s: float = Field(default=2.0, ge=0, description="parts no further apart are joined")
+    quiet_s: float = Field(
+        default=30.0, ge=0, description="a recording of now is closed when nothing came this long"
+    )
+    time_zones: dict[str, str] = Field(
+        default_factory=dict, description="IANA zone of the file-name times in a watched folder"
+    )
+    name_patterns: tuple[NamedPattern, ...] = Field(
+        default=(), description="tried before the built-in ones, in order"
+    )
+    gate: Literal["on", "off"] = Field(
+        default="on", description="on: what stands still is captioned without the captioner"
+    )
+    gate_mad: float = Field(default=6.0, gt=0, description="threshold: median + so many MAD")
+    gate_window_s: float = Field(default=600.0, gt=0, description="what the median is taken over")
+    gate_pad_s: float = Field(default=2.0, ge=0, description="added around what is active")
+    gate_heartbeat_s: float = Field(
+        default=600.0, gt=0, description="what stands still is looked at this often all the same"
+    )
+    reuse_bits: int = Field(
+        default=4, ge=0, le=64, description="leaves whose picture hashes differ less are alike"
+    )
+    subtitles: bool = Field(default=True, description="sidecar and embedded text into captions")
+    read_clock: bool = Field(default=False, description="read burnt-in clocks (the extra ocr)")
+    decoder: Literal["child", "here"] = Field(
+        default="child", description="decode in child processes, or in the daemon itself"
+    )
+    decoder_memory_mb: int = Field(default=1024, ge=256, description="most memory of a child")
+    decoder_timeout_s: float = Field(
+        default=60.0, gt=0, description="a child that gives nothing for so long is ended"
+    )
 
 
 class Tree(_Section):
@@ -48,6 +91,9 @@ class Tree(_Section):
 
     parents: Literal["fold", "frames"] = Field(
         default="fold", description="high and medium captions: from their children, or by looking"
+    )
+    split: Literal["uniform", "activity"] = Field(
+        default="uniform", description="boundaries by time, or by cumulated activity"
     )
     words_low: int = Field(default=200, gt=0, description="most words of a leaf's caption")
     words_medium: int = Field(default=300, gt=0)
@@ -71,6 +117,9 @@ class Models(_Section):
     agent: Backend = "embedded"
     captioner_bundle: Path | None = Field(default=None, description="for the onnx captioner")
     agent_bundle: Path | None = Field(default=None, description="for the onnx agent")
+    embedder_bundle: Path | None = Field(
+        default=None, description="for search by meaning; none: by words alone"
+    )
     provider: str | None = Field(default=None, description="cpu, cuda, ...; None: the bundle's")
     memory_limit_mb: int | None = Field(default=None, gt=0)
     context_tokens: int | None = Field(

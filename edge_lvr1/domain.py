@@ -149,6 +149,30 @@ class StartSource(str, Enum):
     MTIME = "mtime"
 
 
+class Confidence(str, Enum):
+    """How far the start of a part can be trusted."""
+
+    SURE = "sure"  # a full date and time with a known offset
+    LIKELY = "likely"  # a local time that a clock showed twice or never, or a container's word
+    GUESSED = "guessed"  # worked back from when the file was last written
+
+
+@dataclass(frozen=True, slots=True)
+class TakenFile:
+    """A media file that was taken in: what a recording's parts are put together from."""
+
+    id: int
+    path: str
+    camera: str
+    starts_at: datetime  # aware: with UTC offset
+    start_source: StartSource
+    confidence: Confidence
+    duration_s: float
+    size_bytes: int
+    mtime_ns: int
+    sha256: str
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One media file, and where in its recording it begins."""
@@ -173,10 +197,33 @@ class Recording:
     width: int
     captioner: str
     parts: tuple[Part, ...]
+    confidence: Confidence = Confidence.LIKELY
+    remark: str = ""  # what is to be known of it, as that its clock disagrees
 
     def wall_clock(self, time_s: float) -> datetime:
         """The wall-clock time of a moment of this recording."""
         return self.starts_at + timedelta(seconds=time_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A moment when the whole picture changed: its light, or the scene itself."""
+
+    time_s: float
+    kind: str  # "light" or "cut"
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """How much happens in a recording, moment by moment, and when it counts as active.
+
+    `scores` are the curve at `times_s` (ascending): 1 is the threshold of being active.
+    """
+
+    times_s: tuple[float, ...]
+    scores: tuple[float, ...]
+    active: tuple[Span, ...]
+    switches: tuple[Switch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +240,8 @@ class Caption:
     """Text of a node, who wrote it and what it cost.
 
     `details` is what the writing captioner wants to have again when it folds children into
-    their parent (JSON types only; None where it keeps nothing).
+    their parent (JSON types only; None where it keeps nothing). `inherits` is the node whose
+    caption this one was taken from, without asking the captioner.
     """
 
     node: NodeId
@@ -204,6 +252,7 @@ class Caption:
     prompt: str = ""
     cost: CaptionCost = CaptionCost()
     details: Mapping[str, Any] | None = None
+    inherits: NodeId | None = None
 
 
 @dataclass(frozen=True, slots=True)

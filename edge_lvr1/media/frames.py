@@ -36,6 +36,15 @@ class Frame:
     image: NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Frames that somebody is going to ask `Footage.at` for, in its own terms."""
+
+    times_s: tuple[float, ...]  # ascending
+    max_side_px: int | None = None
+    tolerance_s: float = 0.0
+
+
 class Route(str, Enum):
     """A way to reach frames."""
 

@@ -13,8 +13,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lvr1.domain import Caption, Node, NodeId
-from edge_lvr1.media.frames import Footage
+from edge_lvr1.domain import Caption, Node, NodeId, Span
+from edge_lvr1.media.frames import Footage, Wanted
 
 Notes: TypeAlias = Mapping[str, Any]
 """What a captioner remembers of a whole recording between captions. JSON types only."""
@@ -22,11 +22,16 @@ Notes: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A node's span of a recording, to be looked at, with the captioner's own notes."""
+    """A node's span of a recording, to be looked at, with the captioner's own notes.
+
+    `active` are the spans in which the recording's activity curve says that something
+    happens; None where that is not known, and empty where nothing does.
+    """
 
     footage: Footage
     node: Node
     notes: Notes | None = None
+    active: tuple[Span, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +51,23 @@ class Captioner(Protocol):
     name: str
     version: str
 
-    def watch(self, footage: Footage, notes: Notes | None) -> Iterator[Notes]:
+    def watch(
+        self, footage: Footage, notes: Notes | None, active: Sequence[Span] | None = None
+    ) -> Iterator[Notes]:
         """Look over a recording once before its captions are written.
+
+        With `active` (ascending), what lies outside of these spans stands still and may be
+        looked at but now and then.
 
         Yields notes as it goes, each complete enough to go on from: called again with the
         last one that was stored, it continues there and ends with the same notes as if it
         had never been interrupted. A captioner that needs no such look yields nothing.
         """
+        ...
+
+    def wants(self, node: Node, active: Sequence[Span] | None = None) -> Wanted | None:
+        """The frames that `caption` will ask the footage for, so that one pass can fetch those
+        of many nodes; None where it needs none, or cannot tell."""
         ...
 
     def caption(self, clip: Clip) -> Written:
