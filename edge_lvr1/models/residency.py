@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge_lvr1.domain import Caption, Node
+from edge_lvr1.domain import Caption, Node, Span
 from edge_lvr1.errors import ModelError
-from edge_lvr1.media.frames import Footage
+from edge_lvr1.media.frames import Footage, Wanted
 from edge_lvr1.models.base import (
     Agent,
     AgentSession,
@@ -140,9 +140,15 @@ class ResidentCaptioner:
         self._captioner = captioner
         self._residency = residency
 
-    def watch(self, footage: Footage, notes: Notes | None) -> Iterator[Notes]:
+    def watch(
+        self, footage: Footage, notes: Notes | None, active: Sequence[Span] | None = None
+    ) -> Iterator[Notes]:
         """As the captioner inside, which needs no weights for it."""
-        return self._captioner.watch(footage, notes)
+        return self._captioner.watch(footage, notes, active)
+
+    def wants(self, node: Node, active: Sequence[Span] | None = None) -> Wanted | None:
+        """As the captioner inside, which needs no weights for it."""
+        return self._captioner.wants(node, active)
 
     def caption(self, clip: Clip) -> Written:
         """As the captioner inside."""

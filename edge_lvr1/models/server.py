@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from edge_lvr1.domain import Caption, Level, Node
+from edge_lvr1.domain import Caption, Level, Node, Span
 from edge_lvr1.errors import ModelError
-from edge_lvr1.media.frames import Footage, Frame
+from edge_lvr1.media.frames import Footage, Frame, Wanted
 from edge_lvr1.models.base import Clip, Message, Moves, Notes, Written
 from edge_lvr1.models.chat_server import ChatServer, Completion
 from edge_lvr1.models.legal_regex import Constraint, constrain, constraint_of, legal_regex
@@ -29,6 +29,7 @@ from edge_lvr1.models.looking import (
     frames_of,
     query_words,
     said,
+    wanted,
 )
 
 log = logging.getLogger(__name__)
@@ -158,9 +159,15 @@ class ServerCaptioner:
         self.sampling = sampling or Sampling()
         self._model = _Model(server)
 
-    def watch(self, footage: Footage, notes: Notes | None) -> Iterator[Notes]:
+    def watch(
+        self, footage: Footage, notes: Notes | None, active: Sequence[Span] | None = None
+    ) -> Iterator[Notes]:
         """Nothing: each clip is looked at by itself."""
         return iter(())
+
+    def wants(self, node: Node, active: Sequence[Span] | None = None) -> Wanted:
+        """The frames that a caption of the node will be written from."""
+        return wanted(node, self.looks[node.level], active)
 
     def caption(self, clip: Clip) -> Written:
         """Write a node's caption by looking. Raises ModelError, MediaError."""

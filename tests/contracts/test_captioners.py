@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge_lvr1.domain import Caption, Node, NodeId, Span
-from edge_lvr1.media.frames import Footage
+from edge_lvr1.media.frames import Footage, Frame, Wanted
 from edge_lvr1.models.base import Captioner, Clip, Notes, Written
+from edge_lvr1.models.chat_server import ChatServer, Completion, Endpoint
 from edge_lvr1.models.embedded.vision.captioner import EmbeddedCaptioner
+from edge_lvr1.models.residency import Residency, ResidentCaptioner
+from edge_lvr1.models.server import ServerCaptioner
 from tests.models.embedded.vision.drawn import person, yard
 
 
@@ -22,12 +25,19 @@ class PlainCaptioner:
     name = "plain"
     version = "1"
 
-    def watch(self, footage: Footage, notes: Notes | None) -> Iterator[Notes]:
+    def watch(
+        self, footage: Footage, notes: Notes | None, active: Sequence[Span] | None = None
+    ) -> Iterator[Notes]:
         return iter(())
 
+    def wants(self, node: Node, active: Sequence[Span] | None = None) -> Wanted:
+        middle_s = (node.span.start_s + node.span.end_s) / 2
+        return Wanted((node.span.start_s, middle_s), 64, 0.5)
+
     def caption(self, clip: Clip) -> Written:
-        frames = sum(1 for _ in clip.footage.every(1.0, clip.node.span, 64))
-        return Written(f"{frames} frames", frames=frames)
+        asked = self.wants(clip.node, clip.active)
+        frames = list(clip.footage.at(asked.times_s, asked.max_side_px, asked.tolerance_s))
+        return Written(f"{len(frames)} frames", frames=len(frames))
 
     def fold(self, node: Node, children: Sequence[Caption]) -> Written | None:
         return None
@@ -36,14 +46,63 @@ class PlainCaptioner:
         return self.caption(clip).text
 
 
-MAKERS: Mapping[str, type[Any]] = {"embedded": EmbeddedCaptioner, "plain": PlainCaptioner}
+class TalkativeServer(ChatServer):
+    """A chat server that says the same of everything."""
+
+    def complete(
+        self, body: Mapping[str, Any], stops: Sequence[str] = (), deadline: float | None = None
+    ) -> Completion:
+        return Completion("A yard.", "stop", 3)
+
+
+class Loaded:
+    """Weights that weigh nothing."""
+
+    memory_mb = 0
+
+    def load(self) -> None:
+        pass
+
+    def unload(self) -> None:
+        pass
+
+
+def on_a_server() -> Captioner:
+    return ServerCaptioner(TalkativeServer(Endpoint("http://127.0.0.1:1/v1", "tiny")))
+
+
+def resident() -> Captioner:
+    residency = Residency()
+    residency.add("captioner", "tiny", Loaded())
+    return ResidentCaptioner(on_a_server(), residency)
+
+
+class Asked(Footage):
+    """Footage that remembers what it was asked for."""
+
+    def __init__(self, footage: Footage) -> None:
+        super().__init__(footage.parts)
+        self.asked: list[Wanted] = []
+
+    def at(
+        self, times_s: Sequence[float], max_side_px: int | None = None, tolerance_s: float = 0.0
+    ) -> Generator[Frame, None, None]:
+        self.asked.append(Wanted(tuple(times_s), max_side_px, tolerance_s))
+        yield from super().at(times_s, max_side_px, tolerance_s)
+
+
+MAKERS: Mapping[str, Callable[[], Captioner]] = {
+    "embedded": EmbeddedCaptioner,
+    "plain": PlainCaptioner,
+    "server": on_a_server,
+    "resident": resident,
+}
 LEAVES = [Node(NodeId((1, 1, n)), Span(4.0 * (n - 1), 4.0 * n)) for n in (1, 2, 3)]
 
 
 @pytest.fixture(params=sorted(MAKERS))
 def captioner(request: pytest.FixtureRequest) -> Captioner:
-    made: Captioner = MAKERS[request.param]()
-    return made
+    return MAKERS[request.param]()
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +149,20 @@ def test_a_caption_can_be_had_without_notes(captioner: Captioner, footage: Foota
 
     assert written.text
     assert written.frames > 0
+
+
+@pytest.mark.parametrize("active", [None, (), (Span(1.0, 1.5), Span(6.0, 20.0))])
+def test_a_caption_asks_the_footage_for_what_it_wants(
+    captioner: Captioner, footage: Footage, active: tuple[Span, ...] | None
+) -> None:
+    """Where one pass fetches the frames of many nodes, none is decoded again."""
+    notes = last_notes(captioner, footage)
+
+    for leaf in LEAVES:
+        asked = Asked(footage)
+        captioner.caption(Clip(asked, leaf, notes, active))
+        wanted = captioner.wants(leaf, active)
+        assert asked.asked == ([wanted] if wanted else [])
 
 
 def test_the_same_clip_gets_the_same_caption(captioner: Captioner, footage: Footage) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 
 from edge_lvr1.config import Ingest, Settings
 from edge_lvr1.daemon.main import run
-from edge_lvr1.domain import Caption, Node
-from edge_lvr1.media.frames import Footage
+from edge_lvr1.domain import Caption, Node, Span
+from edge_lvr1.media.frames import Footage, Wanted
 from edge_lvr1.models.base import AgentSession, Captioner, Clip, Message, Moves, Notes, Written
 from edge_lvr1.models.load import Backends, load_backends
 from tests.daemon.fakes import FakeCaptioner, ScriptedAgent, answer, get_caption
@@ -34,8 +34,13 @@ class Deadly:
         self._left = dies_at
         self._pause_s = pause_s
 
-    def watch(self, footage: Footage, notes: Notes | None) -> Iterator[Notes]:
-        for latest in self._inner.watch(footage, notes):
+    def wants(self, node: Node, active: Sequence[Span] | None = None) -> Wanted | None:
+        return self._inner.wants(node, active)
+
+    def watch(
+        self, footage: Footage, notes: Notes | None, active: Sequence[Span] | None = None
+    ) -> Iterator[Notes]:
+        for latest in self._inner.watch(footage, notes, active):
             self._work()
             yield latest
 

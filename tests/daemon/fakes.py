@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from edge_lvr1.domain import Caption, Node
-from edge_lvr1.media.frames import Footage
+from edge_lvr1.domain import Caption, Node, Span
+from edge_lvr1.media.frames import Footage, Wanted
 from edge_lvr1.models.base import AgentSession, Clip, Message, Moves, Notes, Written
 
 LONG_S = 30.0
@@ -41,7 +41,12 @@ class FakeCaptioner:
     def __init__(self, before: Callable[[Node], None] = lambda node: None) -> None:
         self._before = before
 
-    def watch(self, footage: Footage, notes: Notes | None) -> Iterator[Notes]:
+    def wants(self, node: Node, active: Sequence[Span] | None = None) -> Wanted | None:
+        return None
+
+    def watch(
+        self, footage: Footage, notes: Notes | None, active: Sequence[Span] | None = None
+    ) -> Iterator[Notes]:
         yield {"watched": True}
 
     def caption(self, clip: Clip) -> Written:

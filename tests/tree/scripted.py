@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 
-from edge_lvr1.domain import Caption, Node, NodeId, Part, Recording, StartSource
-from edge_lvr1.media.frames import Footage
+from edge_lvr1.domain import Caption, Node, NodeId, Part, Recording, Span, StartSource
+from edge_lvr1.media.frames import Footage, Wanted
 from edge_lvr1.models.base import Clip, Notes, Written
 from edge_lvr1.store.trees import Trees
 from edge_lvr1.tree.plan import plan_tree
@@ -34,7 +34,13 @@ class ScriptedCaptioner:
         self.watched: list[int] = []
         self.on_caption: Callable[[], None] = lambda: None
 
-    def watch(self, footage: Footage, notes: Notes | None) -> Iterator[Notes]:
+    def wants(self, node: Node, active: Sequence[Span] | None = None) -> Wanted | None:
+        """None: it decodes nothing."""
+        return None
+
+    def watch(
+        self, footage: Footage, notes: Notes | None, active: Sequence[Span] | None = None
+    ) -> Iterator[Notes]:
         """Three notes, from where the given ones end."""
         for number in range(notes["seen"] + 1 if notes else 1, NOTES + 1):
             self._call()

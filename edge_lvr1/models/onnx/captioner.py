@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lvr1.bundle import Bundle
-from edge_lvr1.domain import Caption, Level, Node
+from edge_lvr1.domain import Caption, Level, Node, Span
 from edge_lvr1.errors import BundleError, ModelError
-from edge_lvr1.media.frames import Footage, Frame
+from edge_lvr1.media.frames import Footage, Frame, Wanted
 from edge_lvr1.models.base import Clip, Notes, Written
-from edge_lvr1.models.looking import LOOKS, QUERY_WORDS, Look, frames_of, said
+from edge_lvr1.models.looking import LOOKS, QUERY_WORDS, Look, frames_of, said, wanted
 from edge_lvr1.models.onnx.preprocess import choose_size, fit
 from edge_lvr1.models.onnx.sampling import Sampling, choose
 from edge_lvr1.models.onnx.vl_facts import TOKENIZER, facts_of
@@ -86,9 +86,15 @@ class OnnxCaptioner:
         """Free the model's memory; the next clip loads it again."""
         self.model.unload()
 
-    def watch(self, footage: Footage, notes: Notes | None) -> Iterator[Notes]:
+    def watch(
+        self, footage: Footage, notes: Notes | None, active: Sequence[Span] | None = None
+    ) -> Iterator[Notes]:
         """Nothing: each clip is looked at by itself."""
         return iter(())
+
+    def wants(self, node: Node, active: Sequence[Span] | None = None) -> Wanted:
+        """The frames that a caption of the node will be written from."""
+        return wanted(node, self.looks[node.level], active)
 
     def caption(self, clip: Clip) -> Written:
         """Write a node's caption by looking. Raises ModelError, MediaError."""

@@ -18,8 +18,9 @@ from edge_lvr1.bundle import Bundle, write_bundle
 from edge_lvr1.domain import Level, Node, NodeId, Part, Span
 from edge_lvr1.errors import BundleError, MediaError, ModelError
 from edge_lvr1.media.frames import Footage, Frame
+from edge_lvr1.models import looking
 from edge_lvr1.models.base import Captioner, Clip
-from edge_lvr1.models.looking import Look
+from edge_lvr1.models.looking import Look, frames_of
 from edge_lvr1.models.onnx import providers
 from edge_lvr1.models.onnx.captioner import OnnxCaptioner
 from edge_lvr1.models.onnx.providers import open_session
@@ -89,6 +90,17 @@ def test_watching_yields_nothing_and_parents_are_looked_at(footage: Footage) -> 
     assert list(model.watch(footage, None)) == []
     assert model.fold(Node(NodeId((1,)), Span(0.0, 8.0)), []) is None
     assert not model.loaded
+
+
+def test_a_caption_is_written_from_the_frames_that_it_wants(footage: Footage) -> None:
+    model, one = ready(), clip(footage)
+    active = (Span(1.5, 2.0),)
+    wanted = model.wants(one.node, active)
+    frames = list(footage.at(wanted.times_s, wanted.max_side_px, wanted.tolerance_s))
+
+    assert frames_of(replace(one, active=active), LOOKS[Level.LOW])[0].time_s == frames[0].time_s
+    assert wanted == looking.wanted(one.node, LOOKS[Level.LOW], active)
+    assert model.caption(replace(one, active=active)).frames == len(frames)
 
 
 def test_a_query_is_put_to_the_model_with_the_clip(footage: Footage) -> None:

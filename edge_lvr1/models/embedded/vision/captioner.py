@@ -14,7 +14,7 @@ from typing import Any
 
 from edge_lvr1.domain import Caption, Level, Node, Span
 from edge_lvr1.errors import ModelError
-from edge_lvr1.media.frames import Footage, Frame
+from edge_lvr1.media.frames import Footage, Frame, Wanted
 from edge_lvr1.models.base import Clip, Notes, Written
 from edge_lvr1.models.embedded.vision import look
 from edge_lvr1.models.embedded.vision import notes as memory
@@ -53,7 +53,9 @@ class EmbeddedCaptioner:
         self.window_s = window_s
         self.words = {Level.LOW: words_low, Level.MEDIUM: words_medium, Level.HIGH: words_high}
 
-    def watch(self, footage: Footage, notes: Notes | None) -> Iterator[Notes]:
+    def watch(
+        self, footage: Footage, notes: Notes | None, active: Sequence[Span] | None = None
+    ) -> Iterator[Notes]:
         """Look over a recording, a window at a time; yields notes after each window.
 
         Every window starts from notes that have been through JSON's types, so that going on
@@ -63,6 +65,10 @@ class EmbeddedCaptioner:
         while known is None or not known["done"]:
             known = self._window(footage, known)
             yield known
+
+    def wants(self, node: Node, active: Sequence[Span] | None = None) -> Wanted | None:
+        """None: captions are written from the notes."""
+        return None
 
     def caption(self, clip: Clip) -> Written:
         """Write a node's caption from the notes, or by looking where they do not reach."""
