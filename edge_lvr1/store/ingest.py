@@ -23,6 +23,7 @@ class JobState(str, Enum):
 
     QUEUED = "queued"
     LEASED = "leased"
+    PLACED = "placed"  # its file is known; the recordings that it is in are not complete
     DONE = "done"
     FAILED = "failed"
 
@@ -52,7 +53,7 @@ class Job:
 
 _JOBS = Leases("jobs", "id", JobState.LEASED.value)
 _MOST_LOST = 5
-"""Times that the program may end, with nothing more stored, while it takes a file in."""
+"""Times that the program may end while it takes a file in."""
 
 
 class IngestQueue:
@@ -104,15 +105,15 @@ class IngestQueue:
     def lease(self, owner: str, lease_s: float) -> Job | None:
         """The next job, for one worker until `lease_s` from now; None where none waits.
 
-        A job that takes the program down with it, time and again and without progress, is
-        set aside as failed on the way.
+        A job that takes the program down with it, time and again, is set aside as failed on
+        the way.
         """
         with self._archive.transaction() as db:
             while row := _JOBS.take(db, owner, self._clock(), lease_s):
-                lost = _lost_without_progress(db, row)
-                if lost < _MOST_LOST:
+                if row["lost"] < _MOST_LOST:
                     return _job(row)
-                self._fail(db, row, f"the program ended {lost} times while taking it in")
+                told = f"the program ended {row['lost']} times while taking it in"
+                self._fail(db, row, told)
         return None
 
     def renew(self, job: Job, lease_s: float) -> bool:
@@ -141,10 +142,9 @@ class IngestQueue:
             return _JOBS.lose_all(db)
 
     def done(self, job: Job, recordings: Sequence[int], reason: str = "") -> bool:
-        """A job's recordings are complete; False where the lease was lost.
+        """A job came to an end without a file of its own; False where the lease was lost.
 
-        `reason`: what is to be known of it, as "same footage as PATH". A file that changed
-        meanwhile is queued again.
+        `reason`: why, as "same footage as PATH". A file that changed meanwhile is queued again.
         """
         with self._archive.transaction() as db:
             row = _JOBS.held(db, "id", job.id, job.lease)
@@ -207,6 +207,16 @@ class IngestQueue:
         found = {row["state"]: row["jobs"] for row in rows}
         return {state: found.get(state.value, 0) for state in JobState}
 
+    def busy(self) -> bool:
+        """Whether a job is queued and due, or leased."""
+        return bool(
+            self._archive.row(
+                "SELECT 1 FROM jobs WHERE state = 'leased' "
+                "OR (state = 'queued' AND not_before_s <= ?)",
+                [self._clock()],
+            )
+        )
+
     def _known(self, stored: str | bytes, size: int, mtime_ns: int) -> bool:
         return bool(
             self._archive.rows(
@@ -226,6 +236,21 @@ class IngestQueue:
         )
 
 
+def place_job(db: Database, job: Job) -> bool:
+    """Within a transaction: a job's file is known now; False where the job is not held any more.
+
+    A file that changed meanwhile is queued again.
+    """
+    row = _JOBS.held(db, "id", job.id, job.lease)
+    if row is None:
+        return False
+    if _changed(row, job):
+        _requeue(db, row)
+        return False
+    _JOBS.settle(db, row, JobState.PLACED.value, attempts=0, lost=0, reason="")
+    return True
+
+
 def _requeue(db: Database, row: Mapping[str, Any]) -> None:
     _JOBS.settle(
         db,
@@ -238,15 +263,6 @@ def _requeue(db: Database, row: Mapping[str, Any]) -> None:
         not_before_s=0.0,
         finished_s=None,
     )
-
-
-def _lost_without_progress(db: Database, row: Mapping[str, Any]) -> int:
-    """How often the program ended at a job since more of its tree was stored."""
-    told = "SELECT coalesce(sum(captioned + noted), 0) FROM recordings WHERE job = ?"
-    stored = int(db.execute(told, [row["id"]]).fetchone()[0])
-    lost = 0 if stored > row["stored"] else int(row["lost"])
-    db.execute("UPDATE jobs SET stored = ?, lost = ? WHERE id = ?", [stored, lost, row["id"]])
-    return lost
 
 
 def _changed(row: Mapping[str, Any], job: Job) -> bool:

@@ -1,11 +1,15 @@
-"""The two queues of the daemon: files to take in, and questions to answer."""
+"""The queues of the daemon: files to take in, recordings to caption, questions to answer."""
 
 from __future__ import annotations
 
+from edge_lvr1.store.builds import Build, BuildQueue, BuildState
 from edge_lvr1.store.ingest import IngestQueue, Job, JobState
 from edge_lvr1.store.questions import QuestionQueue, QuestionRecord, QuestionState
 
 __all__ = [
+    "Build",
+    "BuildQueue",
+    "BuildState",
     "IngestQueue",
     "Job",
     "JobState",

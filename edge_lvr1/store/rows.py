@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from edge_lvr1.domain import (
     Caption,
     CaptionCost,
+    Confidence,
     Node,
     NodeId,
     Part,
     Recording,
     Span,
     StartSource,
+    TakenFile,
     TreePlan,
 )
 from edge_lvr1.store.text import clean, path_in, path_out, to_json
@@ -42,7 +45,16 @@ def recording_of(row: Mapping[str, Any], parts: Sequence[Part]) -> Recording:
         width=row["width"],
         captioner=row["captioner"],
         parts=tuple(parts),
+        confidence=Confidence(row["confidence"]),
+        remark=row["remark"],
     )
+
+
+def content_key(camera: str, starts_at: datetime, parts: Iterable[Part]) -> str:
+    """What makes a recording the same: its camera, its start, and its parts' bytes and places."""
+    told = [clean(camera), str(round(starts_at.timestamp() * 1000))]
+    told += [f"{part.sha256}@{round(part.offset_s * 1000)}" for part in parts]
+    return hashlib.sha256(" ".join(told).encode()).hexdigest()
 
 
 def recording_values(
@@ -67,6 +79,38 @@ def recording_values(
         plan.split,
         clean(captioner),
         len(plan.nodes),
+    ]
+
+
+def file_of(row: Mapping[str, Any]) -> TakenFile:
+    """The file of a row."""
+    return TakenFile(
+        id=row["id"],
+        path=path_out(row["path"]),
+        camera=row["camera"],
+        starts_at=datetime.fromisoformat(row["starts_at"]),
+        start_source=StartSource(row["start_source"]),
+        confidence=Confidence(row["confidence"]),
+        duration_s=row["duration_s"],
+        size_bytes=row["size_bytes"],
+        mtime_ns=row["mtime_ns"],
+        sha256=row["sha256"],
+    )
+
+
+def file_values(file: TakenFile) -> list[Any]:
+    """A file in the order of the columns of `files`, without its number and its place."""
+    return [
+        path_in(file.path),
+        clean(file.camera),
+        file.starts_at.isoformat(),
+        file.starts_at.timestamp(),
+        file.start_source.value,
+        file.confidence.value,
+        file.duration_s,
+        file.size_bytes,
+        file.mtime_ns,
+        file.sha256,
     ]
 
 
@@ -112,6 +156,7 @@ def caption_of(row: Mapping[str, Any]) -> Caption:
         prompt=row["prompt"],
         cost=CaptionCost(row["seconds"], row["frames"], row["tokens"]),
         details=None if row["details"] is None else json.loads(row["details"]),
+        inherits=None if row["inherits"] is None else NodeId.parse(row["inherits"]),
     )
 
 
@@ -126,4 +171,5 @@ def caption_values(caption: Caption) -> list[Any]:
         caption.cost.frames,
         caption.cost.tokens,
         None if caption.details is None else to_json(caption.details),
+        None if caption.inherits is None else str(caption.inherits),
     ]

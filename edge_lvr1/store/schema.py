@@ -136,6 +136,75 @@ CREATE TRIGGER captions_changed AFTER UPDATE ON captions BEGIN
     INSERT INTO captions_fts(rowid, text) VALUES (new.node, new.text);
 END""",
 )
+_FILES = """
+CREATE TABLE files (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    path TEXT NOT NULL UNIQUE,
+    camera TEXT NOT NULL,
+    starts_at TEXT NOT NULL,
+    starts_epoch_s REAL NOT NULL,
+    start_source TEXT NOT NULL,
+    confidence TEXT NOT NULL,
+    duration_s REAL NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    cell INTEGER NOT NULL,
+    taken_s REAL NOT NULL
+)"""
+# Stretches of a camera's time in which files were taken in since their recordings were put
+# together.
+_STIRRED = """
+CREATE TABLE stirred (
+    camera TEXT NOT NULL,
+    cell INTEGER NOT NULL,
+    PRIMARY KEY (camera, cell)
+) WITHOUT ROWID"""
+_PLACED_JOBS = _JOBS.replace("CREATE TABLE jobs", "CREATE TABLE placed_jobs").replace(
+    "'leased','done'", "'leased','placed','done'"
+)
+_ACTIVITIES = """
+CREATE TABLE activities (
+    recording INTEGER PRIMARY KEY REFERENCES recordings(id) ON DELETE CASCADE,
+    curve BLOB NOT NULL,
+    told TEXT NOT NULL
+)"""
+_PICTURES = """
+CREATE TABLE pictures (
+    recording INTEGER NOT NULL REFERENCES recordings(id) ON DELETE CASCADE,
+    time_s REAL NOT NULL,
+    score REAL NOT NULL,
+    hash INTEGER NOT NULL,
+    webp BLOB NOT NULL,
+    PRIMARY KEY (recording, time_s)
+) WITHOUT ROWID"""
+_CUES = """
+CREATE TABLE cues (
+    recording INTEGER NOT NULL REFERENCES recordings(id) ON DELETE CASCADE,
+    start_s REAL NOT NULL,
+    end_s REAL NOT NULL,
+    text TEXT NOT NULL,
+    source TEXT NOT NULL
+)"""
+# A recording is open while parts may follow, then waits to be captioned like a job.
+_RECORDING_COLUMNS = (
+    "confidence TEXT NOT NULL DEFAULT 'likely'",
+    "remark TEXT NOT NULL DEFAULT ''",
+    "cell INTEGER",
+    "revision INTEGER NOT NULL DEFAULT 0",
+    "calls_made INTEGER NOT NULL DEFAULT 0",
+    "calls_saved INTEGER NOT NULL DEFAULT 0",
+    "state TEXT NOT NULL DEFAULT 'queued' "
+    "CHECK (state IN ('open','queued','leased','done','failed'))",
+    "reason TEXT NOT NULL DEFAULT ''",
+    "attempts INTEGER NOT NULL DEFAULT 0",
+    "not_before_s REAL NOT NULL DEFAULT 0",
+    "owner TEXT",
+    "lease INTEGER NOT NULL DEFAULT 0",
+    "leased_until_s REAL",
+    "lost INTEGER NOT NULL DEFAULT 0",
+    "stored INTEGER NOT NULL DEFAULT 0",
+)
 _INDICES = (
     "CREATE INDEX recordings_by_camera ON recordings(camera, starts_epoch_s)",
     "CREATE INDEX recordings_by_start ON recordings(starts_epoch_s)",
@@ -158,4 +227,33 @@ def m001_recordings_and_trees(db: Database) -> None:
 def m002_queues(db: Database) -> None:
     """The ingest queue, the question queue, and the steps of questions."""
     for sql in (_JOBS, _QUESTIONS, _STEPS, *_INDICES[3:]):
+        db.execute(sql)
+
+
+@migrations()
+def m003_recordings_of_many_parts(db: Database) -> None:
+    """Files before they have a recording, what was seen at a glance, and words found beside."""
+    for sql in (_FILES, _STIRRED, _PLACED_JOBS, _ACTIVITIES, _PICTURES, _CUES):
+        db.execute(sql)
+    db.execute("INSERT INTO placed_jobs SELECT * FROM jobs")
+    db.execute("DROP TABLE jobs")
+    db.execute("ALTER TABLE placed_jobs RENAME TO jobs")
+    for column in _RECORDING_COLUMNS:
+        db.execute(f"ALTER TABLE recordings ADD COLUMN {column}")
+    db.execute("UPDATE recordings SET state = 'done' WHERE captioned = nodes")
+    db.execute("ALTER TABLE captions ADD COLUMN inherits TEXT")
+    db.execute("ALTER TABLE jobs DROP COLUMN stored")
+    db.execute("DROP INDEX recordings_by_job")
+    db.execute("ALTER TABLE recordings DROP COLUMN job")
+    for sql in (
+        "CREATE INDEX jobs_by_state ON jobs(state, id)",
+        "CREATE INDEX files_by_cell ON files(camera, cell, starts_epoch_s)",
+        "CREATE INDEX files_by_content ON files(sha256)",
+        "CREATE INDEX files_by_start ON files(camera, starts_epoch_s)",
+        "CREATE INDEX files_by_arrival ON files(camera, taken_s)",
+        "CREATE INDEX parts_by_path ON parts(path)",
+        "CREATE INDEX recordings_by_cell ON recordings(camera, cell)",
+        "CREATE INDEX recordings_by_state ON recordings(state, id)",
+        "CREATE INDEX cues_by_recording ON cues(recording, start_s)",
+    ):
         db.execute(sql)

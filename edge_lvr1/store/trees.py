@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from edge_lvr1.store.db import Archive
 from edge_lvr1.store.rows import (
     caption_of,
     caption_values,
+    content_key,
     node_columns,
     node_of,
     part_of,
@@ -31,16 +31,24 @@ from edge_lvr1.store.rows import (
     recording_of,
     recording_values,
 )
-from edge_lvr1.store.text import clean, path_in, to_json
+from edge_lvr1.store.text import clean, to_json
 
 
 class Progress(NamedTuple):
-    """How far a recording's captions are; `queryable` from when its high ones exist."""
+    """How far a recording's captions are; `queryable` from when its high ones exist.
+
+    A recording to which parts may still be added has no nodes (`total` 0). `calls_made` and
+    `calls_saved` count captions that the captioner was asked for, and those that it was not.
+    """
 
     captioned: int
     total: int
     queryable: bool
     complete: bool
+    calls_made: int = 0
+    calls_saved: int = 0
+    state: str = "queued"
+    reason: str = ""
 
 
 class Trees:
@@ -57,45 +65,28 @@ class Trees:
         parts: Sequence[Part],
         plan: TreePlan,
         captioner: str,
-        job: int | None = None,
     ) -> Recording:
-        """Store a recording with its parts and all nodes of its tree, in one transaction.
+        """Store a closed recording with its parts and all nodes of its tree, in one transaction.
 
-        Footage that is here already (the same bytes at the same offsets, wherever the files
-        lie) is not added again: the recording that has it is returned.
+        One that is here already (the same camera and start, the same bytes at the same
+        offsets) is not added again: it is returned.
         """
-        content = content_key(parts)
+        content = content_key(camera, starts_at, parts)
         with self._archive.transaction() as db:
             found = db.execute("SELECT id FROM recordings WHERE content = ?", [content]).fetchone()
             if found is None:
                 row = recording_values(content, camera, starts_at, start_source, plan, captioner)
-                number = db.execute(_INSERT_RECORDING, [*row, job]).lastrowid or 0
+                number = db.execute(_INSERT_RECORDING, row).lastrowid or 0
                 db.conn.executemany(
                     "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     [part_values(number, ordinal, part) for ordinal, part in enumerate(parts)],
                 )
                 db.conn.executemany(
-                    "INSERT INTO nodes(recording, h, m, l, start_s, end_s) "
-                    "VALUES (?, ?, ?, ?, ?, ?)",
-                    [_node_values(number, node) for node in plan.nodes],
+                    _INSERT_NODE, [_node_values(number, node) for node in plan.nodes]
                 )
             else:
                 number = int(found[0])
         return self.recording(number)
-
-    def moved(self, recording: int, part: Part) -> Recording:
-        """A part's file lies elsewhere now: its bytes are known, its path is replaced.
-
-        Raises NotFoundError where the recording has no part with those bytes.
-        """
-        with self._archive.transaction() as db:
-            changed = db.execute(
-                "UPDATE parts SET path = ?, mtime_ns = ? WHERE recording = ? AND sha256 = ?",
-                [path_in(part.path), part.mtime_ns, recording, part.sha256],
-            )
-            if not changed.rowcount:
-                raise NotFoundError(f"recording {recording} holds nothing of {part.path}")
-        return self.recording(recording)
 
     def recording(self, recording: int) -> Recording:
         """The recording with that number. Raises NotFoundError."""
@@ -112,6 +103,32 @@ class Trees:
         )
         parts = self._parts([row["id"] for row in rows])
         return [recording_of(row, parts.get(row["id"], [])) for row in rows]
+
+    def put_plan(self, recording: int, plan: TreePlan, revision: int) -> bool:
+        """Store the tree of a recording that has none; False where its parts changed meanwhile."""
+        with self._archive.transaction() as db:
+            stored = db.execute(
+                "UPDATE recordings SET width = ?, split = ?, nodes = ? "
+                "WHERE id = ? AND revision = ? AND nodes = 0",
+                [plan.width, plan.split, len(plan.nodes), recording, revision],
+            )
+            if stored.rowcount:
+                db.conn.executemany(
+                    _INSERT_NODE, [_node_values(recording, node) for node in plan.nodes]
+                )
+        return bool(stored.rowcount)
+
+    def planned(self, recording: int) -> bool:
+        """Whether a recording has a tree yet."""
+        row = self._archive.row("SELECT nodes FROM recordings WHERE id = ?", [recording])
+        return bool(row and row["nodes"])
+
+    def revision(self, recording: int) -> int:
+        """How often a recording's parts changed. Raises NotFoundError."""
+        row = self._archive.row("SELECT revision FROM recordings WHERE id = ?", [recording])
+        if row is None:
+            raise _no_recording(recording)
+        return int(row["revision"])
 
     def plan(self, recording: int) -> TreePlan:
         """The tree of a recording, as it was stored. Raises NotFoundError."""
@@ -144,18 +161,24 @@ class Trees:
         notes: Mapping[str, Any] = json.loads(row["notes"])
         return notes
 
-    def put_notes(self, recording: int, notes: Mapping[str, Any], written_by: str = "") -> None:
+    def put_notes(
+        self,
+        recording: int,
+        notes: Mapping[str, Any],
+        written_by: str = "",
+        revision: int | None = None,
+    ) -> None:
         """Store the captioner's notes of a recording in place of those before.
 
-        Raises NotFoundError.
+        Raises NotFoundError, also where `revision` is given and its parts changed since.
         """
         with self._archive.transaction() as db:
             stored = db.execute(
                 "INSERT INTO notes(recording, written_by, notes) "
-                "SELECT id, ?, ? FROM recordings WHERE id = ? "
+                "SELECT id, ?, ? FROM recordings WHERE id = ? AND revision = coalesce(?, revision) "
                 "ON CONFLICT(recording) DO UPDATE SET written_by = excluded.written_by, "
                 "notes = excluded.notes",
-                [clean(written_by), to_json(notes), recording],
+                [clean(written_by), to_json(notes), recording, revision],
             )
             if not stored.rowcount:
                 raise _no_recording(recording)
@@ -166,12 +189,19 @@ class Trees:
         row = self._archive.row("SELECT watched_by FROM recordings WHERE id = ?", [recording])
         return row["watched_by"] if row else None
 
-    def put_watched(self, recording: int, written_by: str) -> None:
-        """Store that a captioner has looked over the whole recording."""
+    def put_watched(self, recording: int, written_by: str, revision: int | None = None) -> None:
+        """Store that a captioner has looked over the whole recording.
+
+        Raises NotFoundError, also where `revision` is given and its parts changed since.
+        """
         with self._archive.transaction() as db:
-            db.execute(
-                "UPDATE recordings SET watched_by = ? WHERE id = ?", [clean(written_by), recording]
+            stored = db.execute(
+                "UPDATE recordings SET watched_by = ? "
+                "WHERE id = ? AND revision = coalesce(?, revision)",
+                [clean(written_by), recording, revision],
             )
+            if not stored.rowcount:
+                raise _no_recording(recording)
 
     def put_caption(self, recording: int, caption: Caption) -> bool:
         """Store a node's caption and its search index; False where it had one, which stays.
@@ -187,10 +217,12 @@ class Trees:
                 raise NotFoundError(f"recording {recording} has no node {caption.node}")
             added = db.execute(_INSERT_CAPTION, [node[0], *caption_values(caption)]).rowcount
             if added:
+                saved = caption.inherits is not None
                 db.execute(
                     "UPDATE recordings SET captioned = captioned + 1, "
-                    "high_captioned = high_captioned + ? WHERE id = ?",
-                    [caption.node.level is Level.HIGH, recording],
+                    "high_captioned = high_captioned + ?, calls_made = calls_made + ?, "
+                    "calls_saved = calls_saved + ? WHERE id = ?",
+                    [caption.node.level is Level.HIGH, not saved, saved, recording],
                 )
         return bool(added)
 
@@ -210,17 +242,17 @@ class Trees:
     def progress(self, recording: int) -> Progress:
         """How many nodes have captions, of how many. Raises NotFoundError."""
         row = self._archive.row(
-            "SELECT captioned, nodes, high_captioned, width FROM recordings WHERE id = ?",
+            f"SELECT {_PROGRESS} FROM recordings WHERE id = ?",
             [recording],
         )
         if row is None:
             raise _no_recording(recording)
-        return Progress(
-            captioned=row["captioned"],
-            total=row["nodes"],
-            queryable=row["high_captioned"] == row["width"],
-            complete=row["captioned"] == row["nodes"],
-        )
+        return _progress(row)
+
+    def all_progress(self) -> dict[int, Progress]:
+        """How far each recording is, by its number."""
+        rows = self._archive.rows(f"SELECT id, {_PROGRESS} FROM recordings")
+        return {row["id"]: _progress(row) for row in rows}
 
     def _parts(self, recordings: Sequence[int]) -> dict[int, list[Part]]:
         parts: dict[int, list[Part]] = {}
@@ -235,12 +267,6 @@ class Trees:
 
 def _no_recording(recording: int) -> NotFoundError:
     return NotFoundError(f"there is no recording {recording}; see: edge-lvr1 recordings")
-
-
-def content_key(parts: Iterable[Part]) -> str:
-    """What makes footage the same footage: its bytes, and where in them it begins."""
-    told = [f"{part.sha256}@{round(part.offset_s * 1000)}" for part in parts]
-    return hashlib.sha256(" ".join(told).encode()).hexdigest()
 
 
 def scope_sql(scope: Scope) -> tuple[str, list[Any]]:
@@ -265,6 +291,21 @@ def _node_values(recording: int, node: Node) -> list[Any]:
     return [recording, *node_columns(node.id), node.span.start_s, node.span.end_s]
 
 
+def _progress(row: Mapping[str, Any]) -> Progress:
+    return Progress(
+        captioned=row["captioned"],
+        total=row["nodes"],
+        queryable=0 < row["width"] == row["high_captioned"],
+        complete=0 < row["nodes"] == row["captioned"],
+        calls_made=row["calls_made"],
+        calls_saved=row["calls_saved"],
+        state=row["state"],
+        reason=row["reason"],
+    )
+
+
+_PROGRESS = "captioned, nodes, high_captioned, width, calls_made, calls_saved, state, reason"
+_INSERT_NODE = "INSERT INTO nodes(recording, h, m, l, start_s, end_s) VALUES (?, ?, ?, ?, ?, ?)"
 _NODE = "h = ? AND m = ? AND l = ?"
 _LEVEL = {Level.HIGH: "m = 0", Level.MEDIUM: "m > 0 AND l = 0", Level.LOW: "l > 0"}
 _SELECT_CAPTIONS = (
@@ -273,11 +314,11 @@ _SELECT_CAPTIONS = (
 )
 _INSERT_RECORDING = (
     "INSERT INTO recordings(content, camera, starts_at, starts_epoch_s, ends_epoch_s, "
-    "start_source, duration_s, width, split, captioner, nodes, job) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "start_source, duration_s, width, split, captioner, nodes) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_CAPTION = (
     "INSERT INTO captions"
-    "(node, text, written_by, version, prompt, seconds, frames, tokens, details) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(node) DO NOTHING"
+    "(node, text, written_by, version, prompt, seconds, frames, tokens, details, inherits) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(node) DO NOTHING"
 )

@@ -31,7 +31,6 @@ def add(
     camera: str = "gate",
     starts_at: datetime = NOON,
     duration_s: float = 20.0,
-    job: int | None = None,
 ) -> Recording:
     """A recording of one part; 20 s make a tree of width 2, with 14 nodes."""
     return trees.add_recording(
@@ -41,7 +40,6 @@ def add(
         [part(sha256, f"/drop/{sha256}.mp4", duration_s)],
         plan_tree(duration_s),
         "scripted",
-        job,
     )
 
 

@@ -6,8 +6,7 @@ import pytest
 
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.queues import IngestQueue, Job, JobState
-from edge_lvr1.store.trees import Trees
-from tests.store.footage import Clock, add, caption
+from tests.store.footage import Clock
 
 
 @pytest.fixture
@@ -210,22 +209,6 @@ def test_file_that_takes_the_program_down_is_set_aside(queue: IngestQueue) -> No
         "/poison.mp4",
         "the program ended 5 times while taking it in",
     )
-
-
-def test_file_that_gets_further_each_time_is_never_set_aside(
-    queue: IngestQueue, trees: Trees
-) -> None:
-    queue.offer("/long.mp4", 10, 20)
-    recording = add(trees, job=taken(queue).id)
-    queue.release_all()
-
-    for node in trees.plan(recording.id).nodes:
-        for _ in range(4):
-            taken(queue)
-            queue.release_all()
-        trees.put_caption(recording.id, caption(node))
-
-    assert only(queue).state is JobState.QUEUED
 
 
 def test_job_is_found_by_its_number(queue: IngestQueue) -> None:
