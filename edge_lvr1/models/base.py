@@ -101,6 +101,30 @@ class Moves:
     must_answer: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A node that an index holds for a match, and how good a match it is.
+
+    `score` is above 0, and higher is better; scores of one finder may be compared with each
+    other, also between calls. `caption` is the node's text where the index has it at hand.
+    """
+
+    node: NodeId
+    score: float
+    caption: str | None = None
+
+
+class Finder(Protocol):
+    """words -> nodes of the tree that is being walked, from an index of its captions.
+
+    A score tells where to look. Whoever rests an answer on a caption opens it first.
+    """
+
+    def find(self, texts: Sequence[str], limit: int) -> list[Found]:
+        """The best matches at all levels, best first; several texts are looked for together."""
+        ...
+
+
 class AgentSession(Protocol):
     """One question's conversation; a backend keeps its key-value cache here."""
 
@@ -122,8 +146,12 @@ class Agent(Protocol):
 
     name: str
 
-    def open(self) -> AgentSession:
-        """Begin a conversation."""
+    def open(self, finder: Finder | None = None) -> AgentSession:
+        """Begin a conversation.
+
+        `finder` is an index of the tree that the conversation is about, for agents that know
+        how to use one; the others go by the conversation alone.
+        """
         ...
 
 

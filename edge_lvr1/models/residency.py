@@ -21,6 +21,7 @@ from edge_lvr1.models.base import (
     AgentSession,
     Captioner,
     Clip,
+    Finder,
     Message,
     Moves,
     Notes,
@@ -178,9 +179,9 @@ class ResidentAgent:
         self._residency = residency
         self._sessions: list[ResidentSession] = []
 
-    def open(self) -> AgentSession:
+    def open(self, finder: Finder | None = None) -> AgentSession:
         """Begin a conversation; the model is loaded with its first reply."""
-        session = ResidentSession(self._agent, self._residency, self._sessions.remove)
+        session = ResidentSession(self._agent, finder, self._residency, self._sessions.remove)
         self._sessions.append(session)
         return session
 
@@ -194,9 +195,14 @@ class ResidentSession:
     """One conversation of a ResidentAgent."""
 
     def __init__(
-        self, agent: Agent, residency: Residency, on_close: Callable[[ResidentSession], None]
+        self,
+        agent: Agent,
+        finder: Finder | None,
+        residency: Residency,
+        on_close: Callable[[ResidentSession], None],
     ) -> None:
         self._agent = agent
+        self._finder = finder
         self._residency = residency
         self._on_close = on_close
         self._inner: AgentSession | None = None
@@ -205,7 +211,7 @@ class ResidentSession:
         """The next reply. Raises ModelError."""
         with self._residency.using("agent"):
             if self._inner is None:
-                self._inner = self._agent.open()
+                self._inner = self._agent.open(self._finder)
             return self._inner.reply(messages, moves, deadline)
 
     def forget(self) -> None:

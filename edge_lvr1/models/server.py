@@ -18,7 +18,7 @@ from typing import Any, Literal
 from edge_lvr1.domain import Caption, Level, Node, Span
 from edge_lvr1.errors import ModelError
 from edge_lvr1.media.frames import Footage, Frame, Wanted
-from edge_lvr1.models.base import Clip, Message, Moves, Notes, Written
+from edge_lvr1.models.base import Clip, Finder, Message, Moves, Notes, Written
 from edge_lvr1.models.chat_server import ChatServer, Completion
 from edge_lvr1.models.legal_regex import Constraint, constrain, constraint_of, legal_regex
 from edge_lvr1.models.looking import (
@@ -105,7 +105,7 @@ class ServerAgent:
         self.constraint = constraint
         self._model = _Model(server)
 
-    def open(self) -> ServerAgentSession:
+    def open(self, finder: Finder | None = None) -> ServerAgentSession:
         """Begin a conversation. The server is not spoken to before the first reply."""
         return ServerAgentSession(self)
 

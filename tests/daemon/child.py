@@ -19,7 +19,16 @@ from edge_lvr1.config import Ingest, Settings
 from edge_lvr1.daemon.main import run
 from edge_lvr1.domain import Caption, Node, Span
 from edge_lvr1.media.frames import Footage, Wanted
-from edge_lvr1.models.base import AgentSession, Captioner, Clip, Message, Moves, Notes, Written
+from edge_lvr1.models.base import (
+    AgentSession,
+    Captioner,
+    Clip,
+    Finder,
+    Message,
+    Moves,
+    Notes,
+    Written,
+)
 from edge_lvr1.models.load import Backends, load_backends
 from tests.daemon.fakes import FakeCaptioner, ScriptedAgent, answer, get_caption
 
@@ -70,7 +79,7 @@ class SlowAgent:
         self._inner = inner
         self._pause_s = pause_s
 
-    def open(self) -> AgentSession:
+    def open(self, finder: Finder | None = None) -> AgentSession:
         return self
 
     def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from edge_lvr1.domain import Caption, Node, Span
 from edge_lvr1.media.frames import Footage, Wanted
-from edge_lvr1.models.base import AgentSession, Clip, Message, Moves, Notes, Written
+from edge_lvr1.models.base import AgentSession, Clip, Finder, Message, Moves, Notes, Written
 
 LONG_S = 30.0
 
@@ -70,7 +70,7 @@ class ScriptedAgent:
         self._replies = list(replies)
         self._before = before
 
-    def open(self) -> AgentSession:
+    def open(self, finder: Finder | None = None) -> AgentSession:
         return self
 
     def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from edge_lvr1.errors import ModelError
-from edge_lvr1.models.base import AgentSession, Message, Moves
+from edge_lvr1.models.base import AgentSession, Finder, Message, Moves
 from edge_lvr1.models.residency import LoadableAgent, Residency, ResidentAgent
 
 MOVES = Moves(width=2, opened=frozenset())
@@ -131,7 +131,7 @@ class CountingAgent:
         self.opened = 0
         self.closed = 0
 
-    def open(self) -> AgentSession:
+    def open(self, finder: Finder | None = None) -> AgentSession:
         self.opened += 1
         return self
 

@@ -20,7 +20,7 @@ from edge_lvr1.domain import (
     TreePlan,
 )
 from edge_lvr1.errors import ModelError
-from edge_lvr1.models.base import Agent, Message, Moves
+from edge_lvr1.models.base import Agent, Finder, Message, Moves
 from edge_lvr1.models.embedded import wording
 from edge_lvr1.models.embedded.wording import Kind, SceneEvent, Sighting
 from edge_lvr1.navigator.loop import navigate
@@ -209,13 +209,15 @@ class ScriptedAgent:
     asked: list[tuple[tuple[Message, ...], Moves]] = field(default_factory=list)
     opened: int = 0
     closed: int = 0
+    finder: Finder | None = None
 
     def enqueue(self, *replies: str | Exception) -> ScriptedAgent:
         self.script.extend(replies)
         return self
 
-    def open(self) -> ScriptedAgent:
+    def open(self, finder: Finder | None = None) -> ScriptedAgent:
         self.opened += 1
+        self.finder = finder
         return self
 
     def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:

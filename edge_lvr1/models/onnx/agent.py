@@ -13,6 +13,7 @@ from typing import Any
 
 from edge_lvr1.bundle import Bundle
 from edge_lvr1.errors import BundleError
+from edge_lvr1.models.base import Finder
 from edge_lvr1.models.onnx.chat import Chat
 from edge_lvr1.models.onnx.genai import LoadedModel, load_model
 from edge_lvr1.models.onnx.session import Limits, OnnxAgentSession, Sampling
@@ -76,8 +77,8 @@ class OnnxAgent:
         with self._loading:
             self._loaded = None
 
-    def open(self) -> OnnxAgentSession:
-        """Begin a conversation. Raises ModelError."""
+    def open(self, finder: Finder | None = None) -> OnnxAgentSession:
+        """Begin a conversation; the model reads its turns alone. Raises ModelError."""
         manifest = self._bundle.manifest
         return OnnxAgentSession(
             self._model(),

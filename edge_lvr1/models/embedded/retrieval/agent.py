@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_lvr1.domain import FinalAnswer, GetCaption, VideoQa
-from edge_lvr1.models.base import AgentSession, Message, Moves
+from edge_lvr1.models.base import AgentSession, Finder, Message, Moves
 from edge_lvr1.models.embedded.retrieval.dialogue import read_dialogue
 from edge_lvr1.models.embedded.retrieval.evidence import tracked
 from edge_lvr1.models.embedded.retrieval.free import decide_free
@@ -26,7 +26,7 @@ class EmbeddedAgent:
 
     name = "embedded"
 
-    def open(self) -> AgentSession:
+    def open(self, finder: Finder | None = None) -> AgentSession:
         """Begin a conversation; nothing is held for it."""
         return _Session()
 

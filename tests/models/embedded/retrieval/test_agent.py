@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_lvr1.domain import Answer, FinalAnswer, NodeId, Span, Step, Verdict
-from edge_lvr1.models.base import Message, Moves
+from edge_lvr1.models.base import Finder, Message, Moves
 from edge_lvr1.models.embedded.retrieval.agent import EmbeddedAgent
 from edge_lvr1.models.embedded.wording import Kind, SceneEvent, Sighting
 from edge_lvr1.navigator.actions import parse_reply
@@ -353,7 +353,7 @@ def test_a_conversation_can_be_continued_by_a_fresh_agent() -> None:
         def reply(self, messages: list[Message], moves: Moves, deadline: float) -> str:
             return EmbeddedAgent().open().reply(messages, moves, deadline)
 
-        def open(self) -> Forgetful:  # type: ignore[override]
+        def open(self, finder: Finder | None = None) -> Forgetful:  # type: ignore[override]
             return self
 
         def close(self) -> None: ...
