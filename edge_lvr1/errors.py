@@ -7,6 +7,7 @@ EdgeLvr1Error
 +-- StoreError           the database cannot be opened, or is newer than this program
 +-- NotFoundError        a recording, node, question or file that is not there
 +-- QuestionError        a question that cannot be asked (empty, too long, bad options)
++-- DatasetError         a file of questions, captions or results is not of its format
 +-- ModelError           a captioner or an agent could not do its work
 |   +-- BundleError      a bundle cannot be written, or is damaged, foreign or of another role
 +-- DaemonError          the daemon cannot start or go on
@@ -43,6 +44,10 @@ class NotFoundError(EdgeLvr1Error):
 
 class QuestionError(EdgeLvr1Error):
     """A question that cannot be asked."""
+
+
+class DatasetError(EdgeLvr1Error):
+    """A file of questions, captions or results is not of the format it is read as."""
 
 
 class ModelError(EdgeLvr1Error):

@@ -1,0 +1,1 @@
+"""Measuring: questions of public formats, asked of caption trees, scored and told."""

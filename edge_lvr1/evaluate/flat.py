@@ -1,0 +1,128 @@
+"""Flat baselines: what comes of reading every leaf of a tree, without an agent.
+
+The leaf that matches the question best is the location. The option that is answered is the
+one whose words, put after the question's, match leaves best, by the sum over its three best
+leaves. Words are matched by FTS5's BM25 over the leaves of one video; meanings by the cosine
+of an embedder's vectors.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_lvr1.domain import Level
+from edge_lvr1.evaluate.items import Item
+from edge_lvr1.evaluate.score import Scored, score_pointed
+from edge_lvr1.evaluate.trees import TreeSource
+from edge_lvr1.models.base import Embedder
+
+BEST_LEAVES = 3
+# The archive's own: an archive's search and this baseline read words alike.
+_TOKENIZER = "porter unicode61"
+_WORD = re.compile(r"[^\W_]+")
+
+
+class Matcher(Protocol):
+    """How well each of some texts fits a query."""
+
+    name: str
+
+    def scores(self, texts: Sequence[str], queries: Sequence[str]) -> NDArray[np.float64]:
+        """Float64 of shape (queries, texts); higher fits better."""
+        ...
+
+
+class Bm25Matcher:
+    """FTS5's BM25, in memory; a text that shares no word with the query scores 0."""
+
+    name = "flat_bm25"
+
+    def scores(self, texts: Sequence[str], queries: Sequence[str]) -> NDArray[np.float64]:
+        """Float64 of shape (queries, texts)."""
+        found = np.zeros((len(queries), len(texts)))
+        with closing(sqlite3.connect(":memory:")) as db:
+            db.execute(f"CREATE VIRTUAL TABLE leaves USING fts5(text, tokenize='{_TOKENIZER}')")
+            db.executemany("INSERT INTO leaves(rowid, text) VALUES (?, ?)", enumerate(texts))
+            for number, query in enumerate(queries):
+                # Quoted, so that nothing of a question is FTS5 syntax.
+                words = dict.fromkeys(_WORD.findall(query.lower()))
+                if words:
+                    match = " OR ".join(f'"{word}"' for word in words)
+                    ranked = db.execute(
+                        "SELECT rowid, bm25(leaves) FROM leaves WHERE leaves MATCH ?", [match]
+                    )
+                    for row, rank in ranked:
+                        found[number, row] = -rank  # FTS5 gives the best the lowest
+        return found
+
+
+class EmbeddingMatcher:
+    """The cosine of an embedder's vectors."""
+
+    name = "flat_embeddings"
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+
+    def scores(self, texts: Sequence[str], queries: Sequence[str]) -> NDArray[np.float64]:
+        """Float64 of shape (queries, texts)."""
+        vectors = self._embedder.embed([*queries, *texts]).astype(np.float64)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors /= np.where(lengths > 0, lengths, 1.0)
+        return vectors[: len(queries)] @ vectors[len(queries) :].T
+
+
+@dataclass(frozen=True, slots=True)
+class Pointed:
+    """What a flat reading of a video makes of a question."""
+
+    leaf: int
+    option: int | None
+
+
+def point(question: NDArray[np.float64], options: NDArray[np.float64]) -> Pointed:
+    """The best leaf, and the option that fits best.
+
+    `question` scores the leaves for the question alone, shape (leaves,); `options` for the
+    question with each option, shape (options, leaves).
+    """
+    best = np.sort(options, axis=1)[:, -BEST_LEAVES:].sum(axis=1)
+    return Pointed(leaf=int(question.argmax()), option=int(best.argmax()) if len(best) else None)
+
+
+def flat_scores(items: Sequence[Item], source: TreeSource, matcher: Matcher) -> Iterator[Scored]:
+    """Every question scored by a flat reading; one without a tree is wrong.
+
+    Raises what the source raises, and ModelError of an embedder.
+    """
+    for video, group in groupby(sorted(items, key=lambda one: one.video), lambda one: one.video):
+        asked = list(group)
+        leaves = [
+            (placed, node) for placed in source.of(video) for node in placed.view.plan.at(Level.LOW)
+        ]
+        if not leaves:
+            yield from (score_pointed(item, None, None, 0) for item in asked)
+            continue
+        texts = [placed.view.caption(node.id).text for placed, node in leaves]
+        queries = [query for item in asked for query in _queries(item)]
+        scores = matcher.scores(texts, queries)
+        row = 0
+        for item in asked:
+            end = row + 1 + len(item.options)
+            pointed = point(scores[row], scores[row + 1 : end])
+            row = end
+            placed, node = leaves[pointed.leaf]
+            yield score_pointed(item, placed.in_video(node.span), pointed.option, len(leaves))
+
+
+def _queries(item: Item) -> list[str]:
+    return [item.question, *(f"{item.question} {option}" for option in item.options)]
