@@ -79,6 +79,19 @@ class Archive:
         return next(iter(self.rows(sql, parameters)), None)
 
     @contextmanager
+    def reading(self) -> Iterator[Database]:
+        """Several queries that see the same state of the file; inside a transaction, its own."""
+        database = self.connect()
+        if database.conn.in_transaction:
+            yield database
+            return
+        database.conn.execute("BEGIN")
+        try:
+            yield database
+        finally:
+            database.rollback()
+
+    @contextmanager
     def transaction(self) -> Iterator[Database]:
         """A write transaction, begun immediately so that what is read in it stays true.
 

@@ -205,6 +205,65 @@ _RECORDING_COLUMNS = (
     "lost INTEGER NOT NULL DEFAULT 0",
     "stored INTEGER NOT NULL DEFAULT 0",
 )
+_WORD_BLOCKS = """
+CREATE TABLE word_blocks (
+    block INTEGER PRIMARY KEY,
+    captions INTEGER NOT NULL,
+    words INTEGER NOT NULL,
+    lengths BLOB NOT NULL
+)"""
+_WORD_POSTINGS = """
+CREATE TABLE word_postings (
+    block INTEGER NOT NULL,
+    word TEXT NOT NULL,
+    nodes BLOB NOT NULL,
+    times BLOB NOT NULL,
+    PRIMARY KEY (block, word)
+) WITHOUT ROWID"""
+_VECTOR_MAKER = """
+CREATE TABLE vector_maker (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    made_by TEXT NOT NULL,
+    dim INTEGER NOT NULL
+)"""
+_VECTOR_BLOCKS = """
+CREATE TABLE vector_blocks (
+    block INTEGER PRIMARY KEY,
+    file TEXT NOT NULL UNIQUE,
+    nodes BLOB NOT NULL
+)"""
+# captions_fts indexes what is in no sealed block, which its docsize table tells; a caption of
+# a sealed block that goes or changes is noted as gone from it.
+_SEALING_TRIGGERS = (
+    """
+CREATE TRIGGER captions_added AFTER INSERT ON captions BEGIN
+    INSERT INTO captions_fts(rowid, text) VALUES (new.node, new.text);
+    INSERT OR IGNORE INTO vectors_wanted SELECT new.node FROM vector_maker;
+END""",
+    *(
+        f"""
+CREATE TRIGGER captions_{name} AFTER {event} ON captions BEGIN
+    INSERT OR IGNORE INTO words_gone SELECT old.node
+        WHERE NOT EXISTS (SELECT 1 FROM captions_fts_docsize WHERE id = old.node);
+    INSERT INTO captions_fts(captions_fts, rowid, text) SELECT 'delete', old.node, old.text
+        WHERE EXISTS (SELECT 1 FROM captions_fts_docsize WHERE id = old.node);
+    INSERT OR IGNORE INTO vectors_gone SELECT old.node
+        WHERE EXISTS (SELECT 1 FROM vector_blocks WHERE block = old.node >> 14);
+    DELETE FROM vectors_open WHERE node = old.node;
+    DELETE FROM vectors_wanted WHERE node = old.node;{more}
+END"""
+        for name, event, more in (
+            ("removed", "DELETE", ""),
+            (
+                "changed",
+                "UPDATE OF node, text",
+                """
+    INSERT INTO captions_fts(rowid, text) VALUES (new.node, new.text);
+    INSERT OR IGNORE INTO vectors_wanted SELECT new.node FROM vector_maker;""",
+            ),
+        )
+    ),
+)
 _INDICES = (
     "CREATE INDEX recordings_by_camera ON recordings(camera, starts_epoch_s)",
     "CREATE INDEX recordings_by_start ON recordings(starts_epoch_s)",
@@ -255,5 +314,24 @@ def m003_recordings_of_many_parts(db: Database) -> None:
         "CREATE INDEX recordings_by_cell ON recordings(camera, cell)",
         "CREATE INDEX recordings_by_state ON recordings(state, id)",
         "CREATE INDEX cues_by_recording ON cues(recording, start_s)",
+    ):
+        db.execute(sql)
+
+
+@migrations()
+def m004_search_over_a_million(db: Database) -> None:
+    """Words and vectors of captions in sealed blocks; FTS5 keeps what is not sealed yet."""
+    for sql in (
+        _WORD_BLOCKS,
+        _WORD_POSTINGS,
+        "CREATE TABLE words_gone (node INTEGER PRIMARY KEY)",
+        "CREATE VIRTUAL TABLE words_open USING fts5vocab(captions_fts, 'instance')",
+        _VECTOR_MAKER,
+        _VECTOR_BLOCKS,
+        "CREATE TABLE vectors_open (node INTEGER PRIMARY KEY, vector BLOB NOT NULL)",
+        "CREATE TABLE vectors_gone (node INTEGER PRIMARY KEY)",
+        "CREATE TABLE vectors_wanted (node INTEGER PRIMARY KEY)",
+        *(f"DROP TRIGGER captions_{name}" for name in ("added", "removed", "changed")),
+        *_SEALING_TRIGGERS,
     ):
         db.execute(sql)
