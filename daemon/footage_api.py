@@ -16,6 +16,7 @@ from PIL import Image
 from edge_lvr1.daemon.asking import scope_of
 from edge_lvr1.daemon.context import Context
 from edge_lvr1.daemon.schemas import (
+    ActivityOut,
     HitOut,
     HitsOut,
     NodeOut,
@@ -23,13 +24,14 @@ from edge_lvr1.daemon.schemas import (
     RecordingsOut,
     TreeOut,
 )
-from edge_lvr1.domain import Recording, Span
+from edge_lvr1.domain import NodeId, Recording, Span
 from edge_lvr1.errors import NotFoundError, QuestionError
-from edge_lvr1.media.clips import cut
+from edge_lvr1.media.decoder import Decoder
 from edge_lvr1.media.frames import Footage
 from edge_lvr1.store.search import Hit, search
 from edge_lvr1.store.trees import Trees
 
+MOST_ROWS = 1000
 _THUMBNAIL_PX = 480
 _JPEG_QUALITY = 80
 _BLOCK_BYTES = 256 * 1024
@@ -44,9 +46,17 @@ def footage_routes(context: Context) -> APIRouter:
     trees = context.trees
 
     @routes.get("/recordings")
-    def recordings() -> RecordingsOut:
-        """All recordings, in order of their start."""
-        return RecordingsOut(recordings=[_recording(one, trees) for one in trees.recordings()])
+    def recordings(
+        camera: Annotated[list[str] | None, Query()] = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = MOST_ROWS,
+        offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    ) -> RecordingsOut:
+        """Recordings, in order of their start."""
+        scope = scope_of(trees, None, camera or (), since, until)
+        found = [_recording(one, trees) for one in trees.recordings(scope, limit, offset)]
+        return RecordingsOut(recordings=found, total=trees.count(scope))
 
     @routes.get("/recordings/{recording}")
     def recording(recording: int) -> RecordingOut:
@@ -57,6 +67,20 @@ def footage_routes(context: Context) -> APIRouter:
     def tree(recording: int) -> TreeOut:
         """A recording's caption tree."""
         return _tree(trees.recording(recording), trees)
+
+    @routes.get("/recordings/{recording}/activity")
+    def activity(recording: int) -> ActivityOut:
+        """How much happens in a recording, moment by moment."""
+        found = context.glances.activity(trees.recording(recording).id)
+        if found is None:
+            raise NotFoundError(f"recording {recording} has not been looked over yet")
+        return ActivityOut(
+            recording=recording,
+            times_s=list(found.times_s),
+            scores=list(found.scores),
+            active=[(span.start_s, span.end_s) for span in found.active],
+            switches=[(switch.time_s, switch.kind) for switch in found.switches],
+        )
 
     @routes.get("/recordings/{recording}/clip", response_class=StreamingResponse)
     def clip(
@@ -70,7 +94,7 @@ def footage_routes(context: Context) -> APIRouter:
         folder = tempfile.TemporaryDirectory(prefix="edge-lvr1-clip-")
         try:
             out = Path(folder.name) / "clip.mp4"
-            cut(Footage(found.parts), span, out, exact)
+            Footage(found.parts, context.decoder).cut(span, out, exact)
             headers = {
                 "content-disposition": f'inline; filename="{name}"',
                 "content-length": str(out.stat().st_size),
@@ -81,12 +105,23 @@ def footage_routes(context: Context) -> APIRouter:
         return StreamingResponse(_blocks(out, folder), media_type="video/mp4", headers=headers)
 
     @routes.get("/recordings/{recording}/thumbnail", response_class=Response)
-    def thumbnail(recording: int, time_s: Seconds) -> Response:
-        """The picture at a moment of a recording, as JPEG."""
+    def thumbnail(
+        recording: int,
+        node: Annotated[str | None, Query(max_length=40)] = None,
+        time_s: Seconds | None = None,
+    ) -> Response:
+        """The liveliest picture of a node as WebP, or the picture at a moment as JPEG."""
         found = trees.recording(recording)
+        if node is not None:
+            picture = context.glances.picture(recording, _node_span(found, trees, node))
+            if picture is not None:
+                return Response(picture.webp, media_type="image/webp")
+            time_s = _node_span(found, trees, node).start_s
+        if time_s is None:
+            raise QuestionError("name a node, like (1,2,3), or a time_s")
         if time_s >= found.duration_s:
             raise QuestionError(_too_late("time_s", found))
-        return Response(_picture(found, time_s), media_type="image/jpeg")
+        return Response(_picture(found, context.decoder, time_s), media_type="image/jpeg")
 
     return routes
 
@@ -121,11 +156,17 @@ def _recording(recording: Recording, trees: Trees) -> RecordingOut:
         starts_at=recording.starts_at,
         ends_at=recording.wall_clock(recording.duration_s),
         start_source=recording.start_source.value,
+        confidence=recording.confidence.value,
         duration_s=recording.duration_s,
         width=recording.width,
         captioner=recording.captioner,
         nodes=progress.total,
         captions=progress.captioned,
+        calls_made=progress.calls_made,
+        calls_saved=progress.calls_saved,
+        state="running" if progress.state == "leased" else progress.state,
+        reason=progress.reason,
+        remark=recording.remark,
         queryable=progress.queryable,
         complete=progress.complete,
         files=[part.path for part in recording.parts],
@@ -145,6 +186,7 @@ def _tree(recording: Recording, trees: Trees) -> TreeOut:
                 end_s=node.span.end_s,
                 caption=caption.text if caption else None,
                 written_by=f"{caption.written_by} {caption.version}" if caption else None,
+                inherits=str(caption.inherits) if caption and caption.inherits else None,
             )
         )
     return TreeOut(
@@ -184,8 +226,19 @@ def _too_late(name: str, recording: Recording) -> str:
     )
 
 
-def _picture(recording: Recording, time_s: float) -> bytes:
-    frame = next(iter(Footage(recording.parts).at([time_s], _THUMBNAIL_PX)), None)
+def _node_span(recording: Recording, trees: Trees, text: str) -> Span:
+    try:
+        node = trees.plan(recording.id).node(NodeId.parse(text))
+    except ValueError as error:
+        raise QuestionError(str(error)) from None
+    if node is None:
+        raise NotFoundError(f"recording {recording.id} has no node {text[:40]}")
+    return node.span
+
+
+def _picture(recording: Recording, decoder: Decoder, time_s: float) -> bytes:
+    footage = Footage(recording.parts, decoder)
+    frame = next(iter(footage.at([time_s], _THUMBNAIL_PX)), None)
     if frame is None:
         raise NotFoundError(f"recording {recording.id} shows no picture at {time_s:.1f} s")
     out = io.BytesIO()

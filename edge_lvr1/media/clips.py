@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,11 +25,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from edge_lvr1.domain import Span
+from edge_lvr1.domain import Part, Span
 from edge_lvr1.errors import MediaError
 from edge_lvr1.media.container import Video, open_video
 from edge_lvr1.media.decode import SAME_TIME_S, Packets, packets_from
-from edge_lvr1.media.frames import Footage
+from edge_lvr1.media.reading import Frame, Reader, Wanted, in_order
 
 logger = logging.getLogger(__name__)
 
@@ -50,44 +51,61 @@ class _Dated:
     decoded_s: float
 
 
-def cut(footage: Footage, span: Span, out: Path, exact: bool = False) -> None:
+def cut(
+    parts: Sequence[Part],
+    span: Span,
+    out: Path,
+    exact: bool = False,
+    on_open: Callable[[Path], None] = lambda path: None,
+) -> None:
     """Write the span of a recording to `out` (.mp4, .mov or .mkv), replacing what is there.
 
     Copied without loss from the keyframe at or before the start, so the clip may begin early;
     with `exact`, or where the parts cannot be joined as they are, encoded as H.264 from the
     very frame. Raises MediaError where the span is not in the recording, a part cannot be
-    read or `out` cannot be written.
+    read or `out` cannot be written. `on_open` is told of each part before it is opened.
     """
-    span = _within(footage, span)
-    _check_out(footage, out)
+    span = _within(parts, span)
+    check_out(parts, out)
+    parts = _touched(parts, span)
     if not exact:
         try:
             with _written(out) as container:
-                _copy(footage, span, container)
+                _copy(parts, span, container, on_open)
             return
         except _Uncopyable as reason:
             logger.info("%s is encoded anew: %s", out.name, reason)
     with _written(out) as container:
-        _encode(footage, span, container)
+        _encode(parts, span, container, on_open)
 
 
-def _within(footage: Footage, span: Span) -> Span:
-    end_s = min(span.end_s, footage.duration_s)
+def _within(parts: Sequence[Part], span: Span) -> Span:
+    duration_s = max((part.offset_s + part.duration_s for part in parts), default=0.0)
+    end_s = min(span.end_s, duration_s)
     start_s = max(0.0, span.start_s)
     if start_s >= end_s:
         raise MediaError(
             f"there is nothing to cut from {span.start_s:.1f} to {span.end_s:.1f} s: "
-            f"the recording runs from 0.0 to {footage.duration_s:.1f} s"
+            f"the recording runs from 0.0 to {duration_s:.1f} s"
         )
     return Span(start_s, end_s)
 
 
-def _check_out(footage: Footage, out: Path) -> None:
+def _touched(parts: Sequence[Part], span: Span) -> list[Part]:
+    """The parts that show something of a span: in order, and with what shows at its start."""
+    ordered = in_order(parts)
+    starts_s = [part.offset_s for part in ordered]
+    first = max(0, bisect_right(starts_s, span.start_s + SAME_TIME_S) - 1)
+    return ordered[first : bisect_left(starts_s, span.end_s)]
+
+
+def check_out(parts: Sequence[Part], out: Path) -> None:
+    """Raise MediaError where a clip cannot have that name."""
     if out.suffix.lower() not in FORMATS:
         raise MediaError(f"a clip cannot be named {out.name}; let it end in {', '.join(FORMATS)}")
     if not out.parent.is_dir():
         raise MediaError(f"there is no folder {out.parent} for the clip; make it first")
-    sources = (Path(part.path) for part in footage.parts)
+    sources = (Path(part.path) for part in parts)
     if out.is_dir() or any(_same_file(out, source) for source in sources):
         raise MediaError(f"a clip cannot take the place of {out}; choose another name")
 
@@ -113,14 +131,17 @@ def _written(out: Path) -> Iterator[OutputContainer]:
         unfinished.unlink(missing_ok=True)
 
 
-def _copy(footage: Footage, span: Span, container: OutputContainer) -> None:
+def _copy(
+    parts: Sequence[Part], span: Span, container: OutputContainer, on_open: Callable[[Path], None]
+) -> None:
     track: VideoStream | None = None
     kind: tuple[object, ...] = ()
     times = _Times()
-    for part in footage.parts:
+    for part in parts:
         local = Span(max(0.0, span.start_s - part.offset_s), max(0.0, span.end_s - part.offset_s))
         if not 0 <= local.start_s < min(local.end_s, part.duration_s):
             continue
+        on_open(Path(part.path))
         with open_video(Path(part.path)) as video:
             if track is None:
                 track, kind = _copied_track(container, video), _kind(video)
@@ -216,11 +237,14 @@ class _Times:
             yield packet
 
 
-def _encode(footage: Footage, span: Span, container: OutputContainer) -> None:
+def _encode(
+    parts: Sequence[Part], span: Span, container: OutputContainer, on_open: Callable[[Path], None]
+) -> None:
     track: VideoStream | None = None
-    first = footage.at([span.start_s])
-    with closing(first), closing(footage.shown(span)) as rest:
-        for frame in chain(first, rest):
+    reader = Reader(on_open)
+    first = reader.gather(parts, [Wanted((span.start_s,))])
+    with closing(first), closing(reader.shown(parts, span, None)) as rest:
+        for frame in chain((Frame(span.start_s, image) for image in first), rest):
             stamp = round((frame.time_s - span.start_s) / CLOCK)
             if track is None:
                 track = _encoded_track(container, frame.image)

@@ -6,7 +6,6 @@ import pytest
 
 from edge_lvr1.domain import Span
 from edge_lvr1.errors import MediaError
-from edge_lvr1.media.clips import cut
 from edge_lvr1.media.frames import Footage
 from edge_lvr1.media.probe import probe
 from tests import media_files
@@ -26,7 +25,7 @@ def test_a_copy_begins_at_the_keyframe_before(tmp_path: Path, source: str, out: 
     make = media_files.transport_stream if source == "a.ts" else media_files.video
     recording = footage(make(tmp_path / source))
 
-    cut(recording, Span(1.5, 2.5), tmp_path / out)
+    recording.cut(Span(1.5, 2.5), tmp_path / out)
 
     frames = shown(tmp_path / out)
     assert frames[0] == (0.0, 25)
@@ -45,7 +44,7 @@ def test_an_exact_clip_is_the_very_span(tmp_path: Path, source: str) -> None:
     }[source]
     recording = footage(make(tmp_path / source))
 
-    cut(recording, Span(1.5, 2.5), tmp_path / "clip.mp4", exact=True)
+    recording.cut(Span(1.5, 2.5), tmp_path / "clip.mp4", exact=True)
 
     numbers = [number for _, number in shown(tmp_path / "clip.mp4")]
     assert numbers == list(range(37, 63))
@@ -60,7 +59,7 @@ def test_a_copy_runs_over_parts_of_one_kind(tmp_path: Path) -> None:
         for index in range(3)
     ]
 
-    cut(footage(*parts), Span(1.2, 4.5), tmp_path / "clip.mp4")
+    footage(*parts).cut(Span(1.2, 4.5), tmp_path / "clip.mp4")
 
     frames = shown(tmp_path / "clip.mp4")
     assert [number for _, number in frames][:87] == list(range(25, 112))
@@ -75,7 +74,7 @@ def test_parts_of_different_kinds_are_encoded(tmp_path: Path) -> None:
         ),
     )
 
-    cut(footage(*parts), Span(1.6, 2.4), tmp_path / "clip.mp4")
+    footage(*parts).cut(Span(1.6, 2.4), tmp_path / "clip.mp4")
 
     numbers = [number for _, number in shown(tmp_path / "clip.mp4")]
     assert numbers == list(range(40, 60))
@@ -84,7 +83,7 @@ def test_parts_of_different_kinds_are_encoded(tmp_path: Path) -> None:
 def test_raw_h264_which_cannot_be_copied_is_encoded(tmp_path: Path) -> None:
     recording = footage(media_files.raw_h264(tmp_path / "a.h264"))
 
-    cut(recording, Span(1.0, 2.0), tmp_path / "clip.mp4")
+    recording.cut(Span(1.0, 2.0), tmp_path / "clip.mp4")
 
     assert [number for _, number in shown(tmp_path / "clip.mp4")] == list(range(25, 50))
 
@@ -93,7 +92,7 @@ def test_raw_h264_which_cannot_be_copied_is_encoded(tmp_path: Path) -> None:
 def test_a_clip_of_rotated_footage_is_upright(tmp_path: Path, exact: bool) -> None:
     recording = footage(media_files.rotated(tmp_path / "a.mp4", 90, frames=50))
 
-    cut(recording, Span(0.4, 1.0), tmp_path / "clip.mp4", exact)
+    recording.cut(Span(0.4, 1.0), tmp_path / "clip.mp4", exact)
 
     (frame,) = footage(tmp_path / "clip.mp4").at([0.0])
     assert frame.image.shape == (160, 96, 3)
@@ -105,7 +104,7 @@ def test_odd_sizes_are_encoded(tmp_path: Path) -> None:
         tmp_path / "a.mkv", media_files.steady(10), codec="ffv1", size_px=(161, 97)
     )
 
-    cut(footage(path), Span(0.0, 0.4), tmp_path / "clip.mp4", exact=True)
+    footage(path).cut(Span(0.0, 0.4), tmp_path / "clip.mp4", exact=True)
 
     assert probe(tmp_path / "clip.mp4").width_px == 160
 
@@ -113,7 +112,7 @@ def test_odd_sizes_are_encoded(tmp_path: Path) -> None:
 def test_what_the_clip_s_container_does_not_take_is_encoded(tmp_path: Path) -> None:
     path = media_files.video(tmp_path / "a.avi", codec="ffv1")
 
-    cut(footage(path), Span(1.0, 2.0), tmp_path / "clip.mp4")
+    footage(path).cut(Span(1.0, 2.0), tmp_path / "clip.mp4")
 
     assert shown(tmp_path / "clip.mp4")[0][1] == 25
 
@@ -123,7 +122,7 @@ def test_variable_rate_keeps_its_times(tmp_path: Path, exact: bool) -> None:
     path, times = media_files.uneven(tmp_path / "a.mp4")
     start_s = times[60] + 0.001
 
-    cut(footage(path), Span(start_s, times[80]), tmp_path / "clip.mkv", exact)
+    footage(path).cut(Span(start_s, times[80]), tmp_path / "clip.mkv", exact)
 
     frames = shown(tmp_path / "clip.mkv")
     first = frames[0][1]
@@ -139,7 +138,7 @@ def test_a_span_outside_the_recording_is_refused(tmp_path: Path, span: Span, exa
     recording = footage(media_files.video(tmp_path / "a.mp4"))
 
     with pytest.raises(MediaError, match=r"runs from 0\.0 to 4\.0 s"):
-        cut(recording, span, tmp_path / "clip.mp4", exact)
+        recording.cut(span, tmp_path / "clip.mp4", exact)
 
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.mp4"]
 
@@ -147,7 +146,7 @@ def test_a_span_outside_the_recording_is_refused(tmp_path: Path, span: Span, exa
 def test_a_span_that_runs_over_the_end_is_cut_there(tmp_path: Path) -> None:
     recording = footage(media_files.video(tmp_path / "a.mp4"))
 
-    cut(recording, Span(3.2, 9.0), tmp_path / "clip.mp4", exact=True)
+    recording.cut(Span(3.2, 9.0), tmp_path / "clip.mp4", exact=True)
 
     assert probe(tmp_path / "clip.mp4").duration_s == pytest.approx(0.8, abs=0.05)
 
@@ -158,7 +157,7 @@ def test_a_part_that_has_gone_is_reported_and_leaves_no_half_clip(tmp_path: Path
     path.unlink()
 
     with pytest.raises(MediaError, match="there is no file"):
-        cut(recording, Span(0.0, 1.0), tmp_path / "clip.mp4")
+        recording.cut(Span(0.0, 1.0), tmp_path / "clip.mp4")
 
     assert list(tmp_path.iterdir()) == []
 
@@ -171,7 +170,7 @@ def test_an_earlier_clip_stays_when_the_new_one_fails(tmp_path: Path) -> None:
     path.unlink()
 
     with pytest.raises(MediaError):
-        cut(recording, Span(0.0, 1.0), out, exact=True)
+        recording.cut(Span(0.0, 1.0), out, exact=True)
 
     assert out.read_bytes() == b"earlier"
 
@@ -181,7 +180,7 @@ def test_a_clip_never_takes_the_place_of_the_footage(tmp_path: Path) -> None:
     before = path.read_bytes()
 
     with pytest.raises(MediaError, match="choose another name"):
-        cut(footage(path), Span(0.0, 1.0), path)
+        footage(path).cut(Span(0.0, 1.0), path)
 
     assert path.read_bytes() == before
 
@@ -191,12 +190,12 @@ def test_a_name_that_cannot_be_written_is_refused(tmp_path: Path, name: str, say
     recording = footage(media_files.video(tmp_path / "a.mp4"))
 
     with pytest.raises(MediaError, match=says):
-        cut(recording, Span(0.0, 1.0), tmp_path / name)
+        recording.cut(Span(0.0, 1.0), tmp_path / name)
 
 
 def test_an_empty_recording_has_nothing_to_cut(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="nothing to cut"):
-        cut(Footage([]), Span(0.0, 1.0), tmp_path / "clip.mp4")
+        Footage([]).cut(Span(0.0, 1.0), tmp_path / "clip.mp4")
 
 
 @pytest.mark.footage
@@ -207,7 +206,7 @@ def test_a_real_clip_is_cut(tmp_path: Path, exact: bool) -> None:
         pytest.skip("bottle.mp4 is not beside the project")
     recording = footage(path)
 
-    cut(recording, Span(10.0, 12.0), tmp_path / "clip.mp4", exact)
+    recording.cut(Span(10.0, 12.0), tmp_path / "clip.mp4", exact)
 
     begins_s = 10.0 if exact else 8.38
     found = probe(tmp_path / "clip.mp4")

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from edge_lvr1.domain import Part, Span
 from edge_lvr1.errors import MediaError
-from edge_lvr1.media.frames import Footage, Frame, Route, plan_runs
+from edge_lvr1.media.frames import Footage, Frame
 from edge_lvr1.media.probe import probe
+from edge_lvr1.media.reading import Route, plan_runs
 from tests import media_files
 
 CLIPS = Path(__file__).resolve().parents[2] / ".." / "shared" / "footage"
@@ -152,14 +153,21 @@ def test_a_keyframe_older_than_the_tolerance_is_not_taken(tmp_path: Path) -> Non
 def test_the_cheapest_route_is_chosen(
     times_s: list[float], keyframe_s: float | None, tolerance_s: float, routes: list[Route]
 ) -> None:
-    assert [run.route for run in plan_runs(times_s, keyframe_s, tolerance_s)] == routes
+    runs = plan_runs(times_s, keyframe_s, [tolerance_s] * len(times_s))
+
+    assert [run.route for run in runs] == routes
 
 
-@given(st.lists(st.floats(0, 1e5)).map(sorted), st.none() | st.floats(0.01, 100), st.floats(0, 100))
+@given(
+    st.lists(st.tuples(st.floats(0, 1e5), st.floats(0, 100))).map(sorted),
+    st.none() | st.floats(0.01, 100),
+)
 def test_a_plan_covers_every_time_once_and_in_order(
-    times_s: list[float], keyframe_s: float | None, tolerance_s: float
+    terms: list[tuple[float, float]], keyframe_s: float | None
 ) -> None:
-    runs = plan_runs(times_s, keyframe_s, tolerance_s)
+    times_s = [time_s for time_s, _ in terms]
+
+    runs = plan_runs(times_s, keyframe_s, [tolerance_s for _, tolerance_s in terms])
 
     assert [time_s for run in runs for time_s in run.times_s] == times_s
 

@@ -1,0 +1,292 @@
+"""Frames out of the parts of a recording, in this process, at the lowest cost.
+
+All frames that many requests want come from one plan: a sequential pass, keyframes or seeks,
+whichever is cheapest over all their times. Never holds more than a few frames, and closes its
+files when a generator is dropped half way. Times are seconds of the recording.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from enum import Enum
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from edge_lvr1.domain import Part, Span
+from edge_lvr1.errors import MediaError
+from edge_lvr1.media.container import Video, open_video
+from edge_lvr1.media.decode import SAME_TIME_S, key_pictures, keyframe_interval_s, pictures
+
+REMEMBERED_FILES = 1024
+MOST_SIZES = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """A picture: uint8 RGB of shape (height, width, 3), upright.
+
+    `time_s` is the moment of the recording that was asked for. Frames may share an image.
+    """
+
+    time_s: float
+    image: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Frames that somebody is going to ask `Footage.at` for, in its own terms."""
+
+    times_s: tuple[float, ...]  # ascending
+    max_side_px: int | None = None
+    tolerance_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A moment that the request of that number wants a frame of."""
+
+    time_s: float
+    request: int
+    max_side_px: int | None
+    tolerance_s: float
+
+
+class Route(str, Enum):
+    """A way to reach frames."""
+
+    PASS = "sequential pass"
+    SEEK = "exact seek"
+    SNAP = "keyframe snap"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Times that are reached in one go."""
+
+    route: Route
+    times_s: tuple[float, ...]
+
+
+def looks(wanted: Sequence[Wanted]) -> list[Look]:
+    """All moments of many requests, in order of time: the order in which frames are given."""
+    found = [
+        Look(time_s, number, one.max_side_px, one.tolerance_s)
+        for number, one in enumerate(wanted)
+        for time_s in one.times_s
+    ]
+    return sorted(found, key=lambda look: (look.time_s, look.request))
+
+
+def plan_runs(
+    times_s: Sequence[float], keyframe_s: float | None, tolerances_s: Sequence[float]
+) -> list[Run]:
+    """The cheapest way to frames at those times (ascending), each with its tolerance.
+
+    Keyframes alone where they are close enough to do. Else one pass over times that are no
+    further apart than keyframes, since a seek would only go back, and a seek to each of the
+    others; what such a pass goes by comes from it too. A file without times (`keyframe_s`
+    None) can only be read through.
+    """
+    if not times_s:
+        return []
+    if keyframe_s is None:
+        return [Run(Route.PASS, tuple(times_s))]
+    exact = [t for t, near in zip(times_s, tolerances_s, strict=True) if near < keyframe_s]
+    passes = _close_together(exact, keyframe_s)
+    starts = [group[0] for group in passes]
+    groups: list[tuple[int, list[float]]] = []  # number of the pass, -1 for keyframes
+    for time_s in times_s:
+        number = bisect_right(starts, time_s) - 1
+        if number >= 0 and time_s > passes[number][-1]:
+            number = -1
+        if groups and groups[-1][0] == number:
+            groups[-1][1].append(time_s)
+        else:
+            groups.append((number, [time_s]))
+    return [Run(_route(number, group), tuple(group)) for number, group in groups]
+
+
+def _close_together(times_s: Sequence[float], gap_s: float) -> list[list[float]]:
+    groups: list[list[float]] = []
+    for time_s in times_s:
+        if groups and time_s - groups[-1][-1] <= gap_s:
+            groups[-1].append(time_s)
+        else:
+            groups.append([time_s])
+    return groups
+
+
+def _route(number: int, times_s: Sequence[float]) -> Route:
+    if number < 0:
+        return Route.SNAP
+    return Route.PASS if len(times_s) > 1 else Route.SEEK
+
+
+class Reader:
+    """Reads parts; remembers how far keyframes are apart in the files that it read last.
+
+    `on_open` is told of each file before it is opened.
+    """
+
+    def __init__(self, on_open: Callable[[Path], None] = lambda path: None) -> None:
+        self._on_open = on_open
+        self._keyframe_s: dict[tuple[str, int, int], float | None] = {}
+
+    def gather(
+        self, parts: Sequence[Part], wanted: Sequence[Wanted]
+    ) -> Generator[NDArray[np.uint8], None, None]:
+        """The image for each of the `looks` at the parts, in their order. Raises MediaError."""
+        ordered = in_order(parts)
+        starts = [part.offset_s for part in ordered]
+        for index, group in groupby(looks(wanted), lambda look: _part_at(starts, look.time_s)):
+            if index >= 0:
+                yield from self._from_part(ordered[index], list(group))
+
+    def shown(
+        self, parts: Sequence[Part], span: Span, max_side_px: int | None
+    ) -> Generator[Frame, None, None]:
+        """Every frame that begins within the span, at its own time. Raises MediaError."""
+        ordered = in_order(parts)
+        for index, part in enumerate(ordered):
+            start_s, end_s = max(span.start_s, part.offset_s), span.end_s
+            if index + 1 < len(ordered):
+                end_s = min(end_s, ordered[index + 1].offset_s)
+            if start_s >= end_s:
+                continue
+            convert = _Converter()
+            self._on_open(Path(part.path))
+            with (
+                open_video(Path(part.path)) as video,
+                closing(pictures(video, start_s - part.offset_s)) as run,
+            ):
+                for shown_s, picture in run:
+                    time_s = part.offset_s + shown_s
+                    if time_s >= end_s:
+                        break
+                    if time_s >= start_s:
+                        yield Frame(time_s, convert(picture, max_side_px))
+
+    def _from_part(
+        self, part: Part, looks: Sequence[Look]
+    ) -> Generator[NDArray[np.uint8], None, None]:
+        convert = _Converter()
+        self._on_open(Path(part.path))
+        with open_video(Path(part.path)) as video:
+            following = iter(looks)
+            for run in self._runs(video, part, looks):
+                own = [next(following) for _ in run.times_s]
+                local = [max(0.0, look.time_s - part.offset_s) for look in own]
+                near = [look.tolerance_s for look in own]
+                with closing(_reached(video, run.route, local, near)) as reached:
+                    for look, picture in zip(own, reached, strict=True):
+                        yield convert(picture, look.max_side_px)
+
+    def _runs(self, video: Video, part: Part, looks: Sequence[Look]) -> list[Run]:
+        times_s = [look.time_s for look in looks]
+        if len(looks) == 1 and not looks[0].tolerance_s:
+            return [Run(Route.SEEK, tuple(times_s))]
+        return plan_runs(times_s, self._measured(video), [look.tolerance_s for look in looks])
+
+    def _measured(self, video: Video) -> float | None:
+        status = video.path.stat()
+        key = (str(video.path), status.st_size, status.st_mtime_ns)
+        if key not in self._keyframe_s:
+            while len(self._keyframe_s) >= REMEMBERED_FILES:
+                self._keyframe_s.pop(next(iter(self._keyframe_s)), None)
+            self._keyframe_s[key] = keyframe_interval_s(video)
+        return self._keyframe_s[key]
+
+
+def in_order(parts: Sequence[Part]) -> list[Part]:
+    """The parts as they follow each other in time."""
+    return sorted(parts, key=lambda part: part.offset_s)
+
+
+def _part_at(starts_s: Sequence[float], time_s: float) -> int:
+    """The part that shows a moment: the first for all before it, -1 where there is none."""
+    return max(bisect_right(starts_s, time_s + SAME_TIME_S) - 1, min(len(starts_s), 1) - 1)
+
+
+def _reached(
+    video: Video, route: Route, times_s: Sequence[float], tolerances_s: Sequence[float]
+) -> Generator[VideoFrame, None, None]:
+    if route is not Route.SNAP:
+        yield from _showing(video, times_s)
+        return
+    done = 0
+    keys = key_pictures(video, times_s)
+    for time_s, near_s, (key_s, picture) in zip(times_s, tolerances_s, keys, strict=False):
+        if time_s - key_s > near_s + SAME_TIME_S:
+            break  # keyframes are rarer here than they were at the start of the file
+        yield picture
+        done += 1
+    if done < len(times_s):
+        yield from _showing(video, times_s[done:])
+
+
+def _showing(video: Video, times_s: Sequence[float]) -> Generator[VideoFrame, None, None]:
+    """The frame showing at each of the times (ascending seconds of the file)."""
+    wanted: Iterator[float] = iter(times_s)
+    time_s = next(wanted)
+    held: VideoFrame | None = None
+    with closing(pictures(video, time_s)) as run:
+        for shown_s, picture in run:
+            while held is not None and shown_s > time_s + SAME_TIME_S:
+                yield held
+                following = next(wanted, None)
+                if following is None:
+                    return
+                time_s = following
+            held = picture
+    if held is None:
+        raise MediaError(f"{video.path} has no picture that decodes at {time_s:.1f} s")
+    yield held
+    for _ in wanted:
+        yield held
+
+
+class _Converter:
+    """Turns decoded frames into RGB arrays of at most so many pixels a side, upright.
+
+    A picture that is asked for again in the same size gives the same array.
+    """
+
+    def __init__(self) -> None:
+        self._reformatters: dict[tuple[int, int], VideoReformatter] = {}
+        self._picture: VideoFrame | None = None
+        self._made: dict[tuple[int, int], NDArray[np.uint8]] = {}
+
+    def __call__(self, picture: VideoFrame, max_side_px: int | None) -> NDArray[np.uint8]:
+        if picture is not self._picture:
+            self._picture, self._made = picture, {}
+        width, height = picture.width, picture.height
+        scale = min(1.0, (max_side_px or math.inf) / max(width, height))
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        if size not in self._made:
+            self._made[size] = self._converted(picture, *size)
+        return self._made[size]
+
+    def _converted(self, picture: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
+        if len(self._reformatters) >= MOST_SIZES:  # a damaged file may change its size at will
+            self._reformatters.clear()
+        # Kept, one a size: they cache their scaling tables.
+        reformatter = self._reformatters.setdefault((width, height), VideoReformatter())
+        rgb = reformatter.reformat(
+            picture,
+            width=width,
+            height=height,
+            format="rgb24",
+            interpolation=Interpolation.BILINEAR,  # AREA costs twice as much, and looks no better
+        )
+        image = np.asarray(rgb.to_ndarray(), dtype=np.uint8)
+        # Both count counter-clockwise.
+        return np.ascontiguousarray(np.rot90(image, round(picture.rotation / 90) % 4))

@@ -1,0 +1,79 @@
+"""What a decoding child gives up before it touches a file: memory, priority, network.
+
+Linux only. What the kernel does not permit is named, not passed over in silence.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+OPEN_FILES = 64
+NICE = 10
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a child may use: megabytes of memory, and of a file that it writes."""
+
+    memory_mb: int
+    output_mb: int
+
+
+def confine(limits: Limits, parent: int) -> list[str]:
+    """Limit this process for good; it ends with its parent. Returns what could not be done.
+
+    To be called before the process has a second thread.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    missing = []
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
+        missing.append("end with the daemon (prctl)")
+    if os.getppid() != parent:  # it died before that took hold
+        raise SystemExit(1)
+    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        missing.append("give up new privileges (prctl)")
+    # Without a user namespace where we may: in one, root could not read others' files.
+    alone = not (libc.unshare(CLONE_NEWNET) and libc.unshare(CLONE_NEWUSER | CLONE_NEWNET))
+    if not alone and _sees_network():
+        missing.append(f"leave the network (unshare: {os.strerror(ctypes.get_errno())})")
+    _limit(limits)
+    os.nice(NICE)
+    return missing
+
+
+def _limit(limits: Limits) -> None:
+    memory = limits.memory_mb * 2**20
+    held = _mapped_bytes()
+    # RLIMIT_DATA counts what can be written to, which is memory; address space, which
+    # libraries and stacks reserve by the hundred megabytes, is held in more loosely.
+    _lower(resource.RLIMIT_DATA, memory)
+    _lower(resource.RLIMIT_AS, held + 2 * memory)
+    _lower(resource.RLIMIT_FSIZE, limits.output_mb * 2**20)
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_NOFILE, OPEN_FILES)
+
+
+def _lower(which: int, value: int) -> None:
+    _, hard = resource.getrlimit(which)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(which, (value, value))
+
+
+def _mapped_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    return pages * resource.getpagesize()
+
+
+def _sees_network() -> bool:
+    try:
+        return any(name != "lo" for _, name in socket.if_nameindex())
+    except OSError:  # it may not even make a socket, as under our systemd unit
+        return False
