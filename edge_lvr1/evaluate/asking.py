@@ -12,6 +12,7 @@ from typing import Any
 
 from edge_lvr1.domain import Answer, GetCaption, Level, NodeId, Question, Step, Verdict
 from edge_lvr1.errors import EdgeLvr1Error
+from edge_lvr1.evaluate.finding import with_index
 from edge_lvr1.evaluate.items import Item
 from edge_lvr1.evaluate.results import Opening, Result, SeenNode
 from edge_lvr1.evaluate.trees import PlacedTree, TreeSource
@@ -71,7 +72,8 @@ def ask(
         placed = source.of(item.video)
         if placed:
             views = [one.view for one in placed]
-            answer = navigate(question, views, agent, clock, steps.append)
+            with with_index(agent, placed) as indexed:
+                answer = navigate(question, views, indexed, clock, steps.append)
         else:
             answer = Answer(Verdict.FAILED, f"there are no captions of the video {item.video}")
     except EdgeLvr1Error as error:

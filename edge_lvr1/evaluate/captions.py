@@ -62,16 +62,18 @@ class CaptionFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._read = lru_cache(maxsize=_KEPT)(read_tree)
+        self._hashed = lru_cache(maxsize=None)(_hash)
 
     def of(self, video: str) -> tuple[PlacedTree, ...]:
         """The tree of a video; none where there is no file of its name. Raises DatasetError."""
         path = self._path(video)
-        return (PlacedTree(_cached(path)),) if path else ()
+        return (PlacedTree(self._read(path)),) if path else ()
 
     def digest(self, video: str) -> str:
         """The hash of the file's bytes."""
         path = self._path(video)
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path else ""
+        return self._hashed(path) if path else ""
 
     def _path(self, video: str) -> Path | None:
         names = dict.fromkeys((f"{video}.json", f"{stem(video)}.json"))
@@ -108,9 +110,8 @@ def read_tree(path: Path) -> CaptionTree:
     return CaptionTree(recording, plan, {node.id: text for node, text in nodes})
 
 
-@lru_cache(maxsize=_KEPT)
-def _cached(path: Path) -> CaptionTree:
-    return read_tree(path)
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _width(path: Path, told: Mapping[str, Any]) -> int:

@@ -8,10 +8,7 @@ of an embedder's vectors.
 
 from __future__ import annotations
 
-import re
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
@@ -20,15 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lvr1.domain import Level
+from edge_lvr1.evaluate.bm25 import word_index
 from edge_lvr1.evaluate.items import Item
 from edge_lvr1.evaluate.score import Scored, score_pointed
 from edge_lvr1.evaluate.trees import TreeSource
 from edge_lvr1.models.base import Embedder
 
 BEST_LEAVES = 3
-# The archive's own: an archive's search and this baseline read words alike.
-_TOKENIZER = "porter unicode61"
-_WORD = re.compile(r"[^\W_]+")
 
 
 class Matcher(Protocol):
@@ -49,19 +44,10 @@ class Bm25Matcher:
     def scores(self, texts: Sequence[str], queries: Sequence[str]) -> NDArray[np.float64]:
         """Float64 of shape (queries, texts)."""
         found = np.zeros((len(queries), len(texts)))
-        with closing(sqlite3.connect(":memory:")) as db:
-            db.execute(f"CREATE VIRTUAL TABLE leaves USING fts5(text, tokenize='{_TOKENIZER}')")
-            db.executemany("INSERT INTO leaves(rowid, text) VALUES (?, ?)", enumerate(texts))
+        with word_index(texts) as index:
             for number, query in enumerate(queries):
-                # Quoted, so that nothing of a question is FTS5 syntax.
-                words = dict.fromkeys(_WORD.findall(query.lower()))
-                if words:
-                    match = " OR ".join(f'"{word}"' for word in words)
-                    ranked = db.execute(
-                        "SELECT rowid, bm25(leaves) FROM leaves WHERE leaves MATCH ?", [match]
-                    )
-                    for row, rank in ranked:
-                        found[number, row] = -rank  # FTS5 gives the best the lowest
+                for place, value in index.scores(query).items():
+                    found[number, place] = value
         return found
 
 

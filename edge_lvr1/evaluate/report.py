@@ -71,7 +71,7 @@ def _summary(summary: Summary) -> dict[str, Any]:
         "intervals": {
             name: [_rounded(figure.interval.low), _rounded(figure.interval.high)]
             for name, figure in figures.items()
-            if figure
+            if figure and figure.interval
         },
         "verdicts": dict(summary.verdicts),
         "by_type": {
@@ -89,7 +89,9 @@ def _cell(figure: Figure | None) -> Text:
     if figure is None:
         return Text("-", style="dim")
     told = Text(_number(figure.mean), style="bold")
-    told.append(f"  {_number(figure.interval.low)}-{_number(figure.interval.high)}", style="dim")
+    if figure.interval:
+        bounds = f"{_number(figure.interval.low)}-{_number(figure.interval.high)}"
+        told.append(f"  {bounds}", style="dim")
     return told
 
 

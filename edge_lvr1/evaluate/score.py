@@ -30,6 +30,7 @@ from edge_lvr1.evaluate.spans import agreement, overlaps
 
 REPEAT_WEIGHT = 0.2
 RESAMPLES = 2000
+_FEWEST = 2  # videos that an interval can be drawn from
 NOT_ASKED = "not_asked"
 
 
@@ -63,10 +64,10 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A mean over the questions that have it, with its interval."""
+    """A mean over the questions that have it; no interval where one video has them all."""
 
     mean: float
-    interval: Interval
+    interval: Interval | None
     questions: int
 
 
@@ -202,12 +203,15 @@ def _figure(
     if not has.any():
         return None
     kept = np.array([float(value) for value in values if value is not None])
+    mean = float(kept.mean())
+    if len({one.item.video for one, there in zip(scored, has, strict=True) if there}) < _FEWEST:
+        return Figure(mean, None, len(kept))
     weights = draws[:, has]
     totals = weights.sum(axis=1)
     drawn = totals > 0  # a draw may hold only videos whose questions lack this measure
     means = (weights[drawn] @ kept) / totals[drawn]
-    low, high = np.percentile(means, [2.5, 97.5]) if drawn.any() else (kept.mean(), kept.mean())
-    return Figure(float(kept.mean()), Interval(float(low), float(high)), len(kept))
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Figure(mean, Interval(float(low), float(high)), len(kept))
 
 
 def _by_type(scored: Sequence[Scored]) -> dict[str, dict[str, float]]:
