@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
-from edge_lvr1.config import Tree
 from edge_lvr1.daemon.views import StoredTree
 from edge_lvr1.domain import Answer, Question, Recording, Scope, Step, Verdict
-from edge_lvr1.models.base import Agent, Captioner
+from edge_lvr1.media.decoder import Decoder
+from edge_lvr1.models.base import Agent
 from edge_lvr1.navigator.loop import navigate
 from edge_lvr1.navigator.scope import rank
 from edge_lvr1.prompts import NOT_FOUND
@@ -17,6 +17,7 @@ from edge_lvr1.store.db import Archive
 from edge_lvr1.store.queues import IngestQueue, JobState
 from edge_lvr1.store.search import search
 from edge_lvr1.store.trees import Trees
+from edge_lvr1.tree.build import Builder
 
 _HITS = 50  # enough captions to tell the recordings apart
 _NAMED_FILES = 5
@@ -29,9 +30,9 @@ class Answering:
     archive: Archive
     trees: Trees
     jobs: IngestQueue
-    captioner: Captioner
+    builder: Builder
     agent: Agent
-    settings: Tree
+    decoder: Decoder
     clock: Callable[[], float]
 
     def answer(
@@ -48,12 +49,17 @@ class Answering:
         skipped += self._waiting_files(question.scope)
         if not ready:
             return self._nothing_to_ask(question, skipped)
-        views = [StoredTree(one, self.trees, self.captioner, self.settings) for one in ready]
+        views = [StoredTree(one, self.builder, self.decoder) for one in ready]
         answer = navigate(question, views, self.agent, self.clock, on_step, cancelled)
         return replace(answer, searched=(*answer.searched, *skipped))
 
     def _skipped(self, recording: Recording) -> str:
         progress = self.trees.progress(recording.id)
+        if not progress.total:
+            return (
+                f"{recording.camera}, recording {recording.id}: not searched, still growing or "
+                "waiting to be captioned"
+            )
         return (
             f"{recording.camera}, recording {recording.id}: not searched, still being captioned "
             f"({progress.captioned} of {progress.total} captions)"
@@ -63,12 +69,13 @@ class Answering:
         """The files that may hold more footage of this scope, where it names no recording."""
         if scope.recording is not None:
             return []
-        waiting = [*self.jobs.jobs(JobState.LEASED), *self.jobs.jobs(JobState.QUEUED)]
-        # One whose recordings are stored is named by these.
-        stored = {part.path for one in self.trees.recordings() for part in one.parts}
-        names = [PurePath(job.path).name for job in waiting if job.path not in stored]
-        told = [f"{name}: not searched, not taken in yet" for name in names[:_NAMED_FILES]]
-        if more := len(names) - len(told):
+        named, total = list[str](), 0
+        for state in (JobState.LEASED, JobState.QUEUED):
+            found = self.jobs.page(state, None, _NAMED_FILES - len(named), 0)
+            named += [PurePath(job.path).name for job in found]
+            total += self.jobs.total(state)
+        told = [f"{name}: not searched, not taken in yet" for name in named]
+        if more := total - len(named):
             told.append(f"{more} more files: not searched, not taken in yet")
         return told
 
@@ -83,7 +90,7 @@ class Answering:
             verdict=Verdict.NOT_FOUND,
             text=f"{NOT_FOUND}: {why}.",
             agent=self.agent.name,
-            captioner=self.captioner.name,
+            captioner=self.builder.captioner.name,
             searched=tuple(skipped),
         )
 

@@ -12,38 +12,43 @@ from edge_lvr1.config import Settings
 from edge_lvr1.daemon.hub import Hub
 from edge_lvr1.daemon.offers import Offers
 from edge_lvr1.daemon.turnstile import Turnstile
+from edge_lvr1.media.decoder import HERE, Decoder
 from edge_lvr1.models.load import Backends
 from edge_lvr1.store.db import Archive
-from edge_lvr1.store.queues import IngestQueue, QuestionQueue
+from edge_lvr1.store.glances import Glances
+from edge_lvr1.store.queues import BuildQueue, IngestQueue, QuestionQueue
 from edge_lvr1.store.trees import Trees
 
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """The ingest job in hand: `done` of `total` units of a stage; total 0 where unknown."""
+    """The job or recording in hand: `done` of `total` units of a stage; total 0 where unknown."""
 
-    job: int
+    job: int | None
+    recording: int | None
     stage: str
     done: int = 0
     total: int = 0
 
 
 class Activity:
-    """What the ingest worker is doing, to be read from other threads."""
+    """What the ingest workers are doing, to be read from other threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._now: Doing | None = None
+        self._now: dict[str, Doing] = {}
 
-    def now(self) -> Doing | None:
-        """The job in hand; None where there is none."""
+    def now(self) -> tuple[Doing, ...]:
+        """The work in hand."""
         with self._lock:
-            return self._now
+            return tuple(self._now.values())
 
-    def put(self, doing: Doing | None) -> None:
-        """Say what is being done from now on."""
+    def put(self, worker: str, doing: Doing | None) -> None:
+        """Say what a worker does from now on."""
         with self._lock:
-            self._now = doing
+            self._now.pop(worker, None)
+            if doing is not None:
+                self._now[worker] = doing
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +58,14 @@ class Context:
     settings: Settings
     archive: Archive
     trees: Trees
+    glances: Glances
     jobs: IngestQueue
+    builds: BuildQueue
     questions: QuestionQueue
     offers: Offers
     turnstile: Turnstile
     backends: Backends
+    decoder: Decoder = HERE
     hub: Hub = field(default_factory=Hub)
     activity: Activity = field(default_factory=Activity)
     clock: Callable[[], float] = time.time

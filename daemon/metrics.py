@@ -19,7 +19,7 @@ class ArchiveMetrics(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The numbers as they are now."""
         context = self._context
-        progress = [context.trees.progress(one.id) for one in context.trees.recordings()]
+        progress = context.trees.all_progress().values()
         yield _one("edge_lvr1_recordings", "Recordings", len(progress))
         yield _one(
             "edge_lvr1_recordings_complete",

@@ -150,21 +150,38 @@ class RecordingOut(_Out):
     camera: Shown
     starts_at: datetime
     ends_at: datetime
-    start_source: str
+    start_source: str = Field(description="file name, container or mtime")
+    confidence: str = Field(description="of the start: sure, likely or guessed")
     duration_s: float
-    width: int
+    width: int = Field(description="0 while parts may still be added")
     captioner: str
     nodes: int
     captions: int
+    calls_made: int = Field(description="captions that the captioner was asked for")
+    calls_saved: int = Field(description="captions of what stands still, without asking")
+    state: str = Field(description="open, queued, running, done or failed")
+    reason: Shown = Field(description="why it failed")
+    remark: Shown = Field(description="what is to be known of it")
     queryable: bool
     complete: bool
     files: list[Shown]
 
 
 class RecordingsOut(_Out):
-    """Recordings, in order of their start."""
+    """Recordings, in order of their start; `total` counts those of all pages."""
 
     recordings: list[RecordingOut]
+    total: int
+
+
+class ActivityOut(_Out):
+    """How much happens in a recording: a curve (1 is the threshold), and what it came to."""
+
+    recording: int
+    times_s: list[float]
+    scores: list[float]
+    active: list[tuple[float, float]]
+    switches: list[tuple[float, str]]
 
 
 class NodeOut(_Out):
@@ -176,6 +193,7 @@ class NodeOut(_Out):
     end_s: float
     caption: Shown | None
     written_by: str | None
+    inherits: str | None = Field(description="the node whose caption it was taken from")
 
 
 class TreeOut(_Out):
@@ -220,7 +238,7 @@ class JobOut(_Out):
 
     id: int
     path: Shown
-    state: str = Field(description="queued, running, done or failed")
+    state: str = Field(description="queued, running, placed, done or failed")
     reason: Shown
     attempts: int
     size_bytes: int
@@ -229,9 +247,10 @@ class JobOut(_Out):
 
 
 class JobsOut(_Out):
-    """Ingest jobs, in order of their arrival."""
+    """Ingest jobs, in order of their arrival; `total` counts those of all pages."""
 
     jobs: list[JobOut]
+    total: int
 
 
 class RefusedOut(_Out):
@@ -271,8 +290,11 @@ class StatusOut(_Out):
     agent: str
     models: list[ModelOut]
     recordings: int
+    open: int = Field(description="recordings to which parts may still be added")
     queryable: int
     complete: int
+    calls_made: int
+    calls_saved: int
     settling: int
     jobs: dict[str, int]
     questions: dict[str, int]

@@ -11,21 +11,30 @@ from contextlib import ExitStack, contextmanager
 from edge_lvr1.config import Settings
 from edge_lvr1.daemon.answering import Answering
 from edge_lvr1.daemon.api import create_app
+from edge_lvr1.daemon.building import Building
 from edge_lvr1.daemon.context import Context
-from edge_lvr1.daemon.ingesting import Ingesting
+from edge_lvr1.daemon.ingest_work import BuildWork, IntakeWork
+from edge_lvr1.daemon.intake import Intake
 from edge_lvr1.daemon.listen import check_path, sole_daemon, tcp_socket, unix_socket
 from edge_lvr1.daemon.offers import Offers
+from edge_lvr1.daemon.question_work import QuestionWork
 from edge_lvr1.daemon.schedule import Schedule
 from edge_lvr1.daemon.server import Server
 from edge_lvr1.daemon.turnstile import Turnstile
 from edge_lvr1.daemon.watcher import Folders, Settling, check_root
-from edge_lvr1.daemon.workers import IngestWork, QuestionWork, Worker
-from edge_lvr1.daemon.zone import zone_of
+from edge_lvr1.daemon.workers import Worker
+from edge_lvr1.daemon.zone import check_zones
 from edge_lvr1.errors import DaemonError
-from edge_lvr1.models.load import Backends, load_backends
+from edge_lvr1.media.children import decoder_of
+from edge_lvr1.media.decoder import Decoder
+from edge_lvr1.media.patterns import with_users
+from edge_lvr1.models.load import Backends, load_backends, tree_of
 from edge_lvr1.store.db import Archive
-from edge_lvr1.store.queues import IngestQueue, QuestionQueue
+from edge_lvr1.store.glances import Glances
+from edge_lvr1.store.queues import BuildQueue, IngestQueue, QuestionQueue
+from edge_lvr1.store.shelf import Shelf
 from edge_lvr1.store.trees import Trees
+from edge_lvr1.tree.build import Builder
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +53,7 @@ def running(
     settings = resolved(settings)
     for root in settings.watch:
         check_root(root)
+    check_zones(settings)
     check_path(settings.socket_path)
     with ExitStack() as stack:
         _hold(settings, stack)
@@ -52,7 +62,9 @@ def running(
         # A worker that is stuck still holds its connection: the end of the process closes it.
         stack.callback(lambda: None if stuck.is_set() else archive.close())
         archive.connect()
-        context, parts = _compose(settings, archive, backends or load_backends(settings))
+        decoder = decoder_of(settings.ingest)
+        stack.callback(decoder.close)
+        context, parts = _compose(settings, archive, decoder, backends or load_backends(settings))
         sockets = [stack.enter_context(unix_socket(settings.socket_path))]
         if settings.listen is not None:
             sockets.append(stack.enter_context(tcp_socket(settings.listen)))
@@ -78,7 +90,7 @@ def resolved(settings: Settings) -> Settings:
 
 
 class _Parts:
-    """The threads of the daemon: two workers, the folder watch, the clock."""
+    """The threads of the daemon: the workers, the folder watch, the clock."""
 
     def __init__(
         self, workers: list[Worker], folders: Folders, schedule: Schedule, turnstile: Turnstile
@@ -121,11 +133,14 @@ def _hold(settings: Settings, stack: ExitStack) -> None:
     stack.enter_context(sole_daemon(path.with_name(f"{path.name}.lock"), f"the socket {path}"))
 
 
-def _compose(settings: Settings, archive: Archive, backends: Backends) -> tuple[Context, _Parts]:
-    trees = Trees(archive)
+def _compose(
+    settings: Settings, archive: Archive, decoder: Decoder, backends: Backends
+) -> tuple[Context, _Parts]:
+    trees, glances = Trees(archive), Glances(archive)
     jobs = IngestQueue(archive, time.time, settings.ingest.max_attempts)
+    builds = BuildQueue(archive, time.time, settings.ingest.max_attempts)
     questions = QuestionQueue(archive, time.time)
-    if again := jobs.release_all() + questions.release_all():
+    if again := jobs.release_all() + builds.release_all() + questions.release_all():
         log.info("%d pieces of work go on that were in hand when the last daemon ended", again)
     turnstile = Turnstile(questions.queued)
     settling = Settling(settings.ingest.settle_s, time.monotonic)
@@ -135,35 +150,48 @@ def _compose(settings: Settings, archive: Archive, backends: Backends) -> tuple[
         folders.scan, offers.settle, settings.ingest.rescan_s, settings.ingest.settle_s
     )
     offers.on_waiting(schedule.wake)
+    builder = Builder(
+        trees, glances, backends.captioner, tree_of(settings), settings.ingest, time.monotonic
+    )
     context = Context(
         settings=settings,
         archive=archive,
         trees=trees,
+        glances=glances,
         jobs=jobs,
+        builds=builds,
         questions=questions,
         offers=offers,
         turnstile=turnstile,
         backends=backends,
+        decoder=decoder,
     )
-    ingesting = Ingesting(
-        trees=trees,
-        captioner=backends.captioner,
+    return context, _Parts(_workers(context, builder), folders, schedule, turnstile)
+
+
+def _workers(context: Context, builder: Builder) -> list[Worker]:
+    settings, backends = context.settings, context.backends
+    intake = Intake(
+        trees=context.trees,
+        shelf=Shelf(context.archive, context.clock),
+        jobs=context.jobs,
+        decoder=context.decoder,
         settings=settings,
-        zone=zone_of(settings.time_zone),
-        roots=settings.watch,
-        monotonic=time.monotonic,
+        patterns=with_users(settings.ingest.name_patterns),
+        captioner=backends.captioner.name,
     )
     answering = Answering(
-        archive,
-        trees,
-        jobs,
-        backends.captioner,
+        context.archive,
+        context.trees,
+        context.jobs,
+        builder,
         backends.agent,
-        settings.tree,
+        context.decoder,
         time.monotonic,
     )
-    workers = [
-        Worker("ingest", context, IngestWork(context, ingesting)),
-        Worker("questions", context, QuestionWork(context, answering)),
-    ]
-    return context, _Parts(workers, folders, schedule, turnstile)
+    work = {
+        "intake": IntakeWork(context, intake),
+        "build": BuildWork(context, Building(builder, context.decoder)),
+        "questions": QuestionWork(context, answering),
+    }
+    return [Worker(name, context.turnstile, one) for name, one in work.items()]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from edge_lvr1.daemon.context import Context, Doing, program_version
@@ -21,8 +23,9 @@ from edge_lvr1.daemon.schemas import (
     StatusOut,
 )
 from edge_lvr1.errors import NotFoundError
-from edge_lvr1.store.queues import Job, JobState, QuestionState
+from edge_lvr1.store.queues import BuildState, Job, JobState, QuestionState
 
+MOST_ROWS = 1000
 _JOB_STATES = {JobState.LEASED: "running"}
 
 
@@ -33,10 +36,17 @@ def service_routes(context: Context) -> APIRouter:
     registry.register(ArchiveMetrics(context))
 
     @routes.get("/v1/ingest")
-    def jobs() -> JobsOut:
-        """The files that were taken in, wait, or failed, and why."""
+    def jobs(
+        state: JobState | None = None,
+        limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = MOST_ROWS,
+        offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
+        job: Annotated[list[int] | None, Query(max_length=MOST_ROWS)] = None,
+    ) -> JobsOut:
+        """The files that were taken in, wait, or failed, and why; or those that are named."""
         doing = context.activity.now()
-        return JobsOut(jobs=[_job(job, doing) for job in context.jobs.jobs()])
+        found = context.jobs.page(state, job, limit, offset)
+        total = context.jobs.total(state, job)
+        return JobsOut(jobs=[_job(one, doing) for one in found], total=total)
 
     @routes.get("/v1/ingest/{job}")
     def job(job: int) -> JobOut:
@@ -75,10 +85,15 @@ def service_routes(context: Context) -> APIRouter:
     return routes
 
 
-def _job(job: Job, doing: Doing | None) -> JobOut:
-    progress = None
-    if doing is not None and doing.job == job.id:
-        progress = ProgressOut(stage=doing.stage, done=doing.done, total=doing.total or None)
+def _job(job: Job, doing: Sequence[Doing]) -> JobOut:
+    progress = next(
+        (
+            ProgressOut(stage=one.stage, done=one.done, total=one.total or None)
+            for one in doing
+            if one.job == job.id or one.recording in job.recordings
+        ),
+        None,
+    )
     return JobOut(
         id=job.id,
         path=job.path,
@@ -94,8 +109,8 @@ def _job(job: Job, doing: Doing | None) -> JobOut:
 def _status(context: Context) -> StatusOut:
     settings = context.settings
     doing = context.activity.now()
-    current = context.jobs.job(doing.job) if doing else None
-    progress = [context.trees.progress(one.id) for one in context.trees.recordings()]
+    current = _current(context, doing)
+    progress = context.trees.all_progress().values()
     return StatusOut(
         version=program_version(),
         pid=os.getpid(),
@@ -111,6 +126,9 @@ def _status(context: Context) -> StatusOut:
             for one in context.backends.residency.states()
         ],
         recordings=len(progress),
+        open=sum(one.state == BuildState.OPEN.value for one in progress),
+        calls_made=sum(one.calls_made for one in progress),
+        calls_saved=sum(one.calls_saved for one in progress),
         queryable=sum(one.queryable for one in progress),
         complete=sum(one.complete for one in progress),
         settling=context.offers.pending(),
@@ -124,3 +142,15 @@ def _status(context: Context) -> StatusOut:
         },
         current=_job(current, doing) if current else None,
     )
+
+
+def _current(context: Context, doing: Sequence[Doing]) -> Job | None:
+    """The file in hand: that of the recording which is captioned, else that which is read."""
+    for one in doing:
+        if one.recording is not None:
+            parts = context.trees.recording(one.recording).parts
+            found = context.jobs.of_path(parts[0].path) if parts else None
+            if found is not None:
+                return found
+    numbers = [one.job for one in doing if one.job is not None]
+    return context.jobs.job(numbers[0]) if numbers else None

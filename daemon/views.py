@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from edge_lvr1.config import Tree
 from edge_lvr1.domain import Caption, NodeId, Recording, TreePlan
 from edge_lvr1.errors import NotFoundError
+from edge_lvr1.media.decoder import Decoder
 from edge_lvr1.media.frames import Footage
-from edge_lvr1.models.base import Captioner, Clip, Notes
-from edge_lvr1.store.trees import Trees
-from edge_lvr1.tree.build import caption_node
+from edge_lvr1.models.base import Clip, Notes
+from edge_lvr1.tree.build import Builder
 
 
 class StoredTree:
     """A recording's tree. The captioner is asked for a caption that is not there yet."""
 
-    def __init__(
-        self, recording: Recording, trees: Trees, captioner: Captioner, settings: Tree
-    ) -> None:
+    def __init__(self, recording: Recording, builder: Builder, decoder: Decoder) -> None:
         self._recording = recording
-        self._trees = trees
-        self._captioner = captioner
-        self._settings = settings
-        self._footage = Footage(recording.parts)
+        self._builder = builder
+        self._footage = Footage(recording.parts, decoder)
 
     @property
     def recording(self) -> Recording:
@@ -33,22 +28,19 @@ class StoredTree:
     @cached_property
     def plan(self) -> TreePlan:
         """Its nodes and their spans, read when first asked for."""
-        return self._trees.plan(self._recording.id)
+        return self._builder.trees.plan(self._recording.id)
 
     def caption(self, node_id: NodeId) -> Caption:
         """A node's caption. Raises EdgeLvr1Error."""
-        return caption_node(
-            self._recording, node_id, self._trees, self._captioner, self._footage, self._settings
-        )
+        return self._builder.caption(self._recording, node_id, self._footage)
 
     def video_qa(self, node_id: NodeId, query: str) -> str:
         """What a look at a leaf's clip says to a query. Raises EdgeLvr1Error."""
         node = self.plan.node(node_id)
         if node is None:
             raise NotFoundError(f"recording {self._recording.id} has no node {node_id}")
-        return self._captioner.video_qa(Clip(self._footage, node, self._notes), query)
+        return self._builder.captioner.video_qa(Clip(self._footage, node, self._notes), query)
 
     @cached_property
     def _notes(self) -> Notes | None:
-        writer = f"{self._captioner.name} {self._captioner.version}"
-        return self._trees.notes(self._recording.id, writer)
+        return self._builder.trees.notes(self._recording.id, self._builder.writer)

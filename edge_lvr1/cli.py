@@ -188,14 +188,32 @@ def ask(
 
 @app.command()
 @told
-def recordings(socket: Socket = None, as_json: AsJson = False) -> None:
-    """List the recordings in the archive."""
+def recordings(
+    recording: Annotated[int | None, typer.Argument(help="One recording, more closely.")] = None,
+    camera: Annotated[list[str] | None, typer.Option(help="Only this camera; repeat.")] = None,
+    since: Annotated[datetime | None, typer.Option(formats=_TIMES, help=_SINCE)] = None,
+    until: Annotated[datetime | None, typer.Option(formats=_TIMES, help=_UNTIL)] = None,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the recordings in the archive, or show when something happens in one."""
     with _client(socket) as client:
-        found = client.recordings()
+        if recording is None:
+            listed = client.recordings(camera or (), _aware(since), _aware(until))
+            found: Any = listed
+            drawn = display.recordings(listed)
+        else:
+            found = client.recording(recording)
+            try:
+                activity = client.activity(recording)
+            except NotFoundError:  # not looked over yet
+                activity = None
+            found["activity"] = activity
+            drawn = display.recording(found, activity)
     if as_json:
         _print_json(found)
     else:
-        out.print(display.recordings(found))
+        out.print(drawn)
 
 
 @app.command()
@@ -286,12 +304,11 @@ def status(socket: Socket = None, as_json: AsJson = False) -> None:
     """Show what the daemon is doing."""
     with _client(socket) as client:
         found = client.status()
-        jobs = client.jobs()
+        failed = client.jobs("failed")
     if as_json:
         _print_json(found)
     else:
         out.print(display.status(found))
-        failed = [job for job in jobs if job["state"] == "failed"]
         if failed:
             out.print(display.jobs(failed))
 

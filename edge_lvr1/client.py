@@ -25,6 +25,9 @@ import httpx
 
 from edge_lvr1.errors import DaemonError, EdgeLvr1Error, NotFoundError, QuestionError, Unreachable
 
+_PAGE = 1000
+_PAGE_IDS = 500  # numbers in one address
+
 JsonObject: TypeAlias = dict[str, Any]
 
 _BASE_URL = "http://edge-lvr1"  # a UNIX socket needs no host, HTTP does
@@ -114,9 +117,17 @@ class Client:
         """Take a question back, queued or running."""
         return self._object("DELETE", f"/v1/questions/{question_id}")
 
-    def recordings(self) -> list[JsonObject]:
-        """All recordings with how far their trees are."""
-        return self._list("/v1/recordings", {}, "recordings")
+    def recordings(
+        self,
+        cameras: Sequence[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[JsonObject]:
+        """The recordings, or those of a scope, with how far their trees are."""
+        query: dict[str, Any] = {"camera": list(cameras)}
+        query |= {"since": since.isoformat()} if since else {}
+        query |= {"until": until.isoformat()} if until else {}
+        return self._pages("/v1/recordings", query, "recordings")
 
     def recording(self, recording: int) -> JsonObject:
         """One recording."""
@@ -146,9 +157,20 @@ class Client:
         """Offer a file or folder: `taken` (jobs), and `refused` with a reason each."""
         return self._object("POST", "/v1/ingest", body={"path": str(path.absolute())})
 
-    def jobs(self) -> list[JsonObject]:
-        """The ingest jobs with state, progress, and the reason where one failed."""
-        return self._list("/v1/ingest", {}, "jobs")
+    def jobs(self, state: str | None = None, ids: Sequence[int] | None = None) -> list[JsonObject]:
+        """The ingest jobs with state, progress, and the reason where one failed.
+
+        All of them, those in a state, or those with the numbers `ids`.
+        """
+        query: dict[str, Any] = {} if state is None else {"state": state}
+        if ids is None:
+            return self._pages("/v1/ingest", query, "jobs")
+        found: list[JsonObject] = []
+        for start in range(0, len(ids), _PAGE_IDS):
+            found += self._pages(
+                "/v1/ingest", {**query, "job": list(ids[start : start + _PAGE_IDS])}, "jobs"
+            )
+        return found
 
     def job(self, job: int) -> JsonObject:
         """One ingest job."""
@@ -175,12 +197,17 @@ class Client:
             finally:
                 unfinished.unlink(missing_ok=True)
 
-    def thumbnail(self, recording: int, time_s: float) -> bytes:
-        """The picture at a moment of a recording, as JPEG."""
+    def activity(self, recording: int) -> JsonObject:
+        """How much happens in a recording: `times_s`, `scores`, `active` spans, `switches`."""
+        return self._object("GET", f"/v1/recordings/{recording}/activity")
+
+    def thumbnail(
+        self, recording: int, time_s: float | None = None, node: str | None = None
+    ) -> bytes:
+        """The picture at a moment of a recording as JPEG, or that of a node as WebP."""
+        query = {"node": node} if node is not None else {"time_s": time_s}
         with self._reaching():
-            response = self._http().get(
-                f"/v1/recordings/{recording}/thumbnail", params={"time_s": time_s}
-            )
+            response = self._http().get(f"/v1/recordings/{recording}/thumbnail", params=query)
         _check(response)
         return response.content
 
@@ -209,6 +236,14 @@ class Client:
             response = self._http().get(path, params=query)
         _check(response)
         return list(_decoded(response)[key])
+
+    def _pages(self, path: str, query: Mapping[str, Any], key: str) -> list[JsonObject]:
+        found: list[JsonObject] = []
+        while page := self._list(path, {**query, "offset": len(found), "limit": _PAGE}, key):
+            found += page
+            if len(page) < _PAGE:
+                break
+        return found
 
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[None]:

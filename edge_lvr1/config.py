@@ -89,8 +89,10 @@ class Ingest(_Section):
 class Tree(_Section):
     """How caption trees are built."""
 
-    parents: Literal["fold", "frames"] = Field(
-        default="fold", description="high and medium captions: from their children, or by looking"
+    parents: Literal["auto", "fold", "frames"] = Field(
+        default="auto",
+        description="high and medium captions: from their children, or by looking, high ones "
+        "first; auto: as the captioner can",
     )
     split: Literal["uniform", "activity"] = Field(
         default="uniform", description="boundaries by time, or by cumulated activity"
@@ -149,6 +151,15 @@ class Questions(_Section):
     max_seconds: float = Field(default=120.0, gt=0)
     max_chars: int = Field(default=4000, ge=1, description="longest question that is taken")
     max_queued: int = Field(default=100, ge=1, description="questions waiting before 'busy'")
+    hints: bool = Field(
+        default=True, description="an agent that is lost is pointed to captions; off: bare agent"
+    )
+    dry_rounds: int = Field(
+        default=3, ge=1, description="rounds that bring nothing new before there is a hint"
+    )
+    carry: bool = Field(
+        default=False, description="tell the agent what the recordings before came to"
+    )
 
 
 class Settings(BaseSettings):

@@ -21,6 +21,8 @@ from rich.tree import Tree
 
 from edge_lvr1.doctor import Finding
 
+_BARS = " ▁▂▃▄▅▆▇█"
+_MOST_SPANS = 12
 VERDICT_STYLE = {"answered": "green", "not_found": "yellow", "gave_up": "yellow", "failed": "red"}
 _MOST_SHOWN = 1200  # characters of one caption or reply on a terminal
 
@@ -141,13 +143,67 @@ def recordings(listed: Sequence[Mapping[str, Any]]) -> RenderableType:
         (
             str(entry["id"]),
             str(entry["camera"]),
-            f"{wall_clock(entry['starts_at'])} ({entry['start_source']})",
+            f"{wall_clock(entry['starts_at'])} ({entry['start_source']}, {entry['confidence']})",
             clock(entry["duration_s"]),
+            str(len(entry["files"])),
             _tree_state(entry),
         )
         for entry in listed
     ]
-    return table(("id", "camera", "starts at (from)", "length", "tree"), rows)
+    return table(("id", "camera", "starts at (from)", "length", "files", "tree"), rows)
+
+
+def recording(entry: Mapping[str, Any], activity: Mapping[str, Any] | None) -> RenderableType:
+    """One recording: what it is, how its captions came about, when something happens in it."""
+    rows = [
+        ("camera", str(entry["camera"])),
+        (
+            "starts at",
+            f"{wall_clock(entry['starts_at'])}, {entry['confidence']}, "
+            f"from {entry['start_source']}",
+        ),
+        ("length", clock(entry["duration_s"])),
+        ("files", _files(entry["files"])),
+        ("tree", _tree_state(entry)),
+        (
+            "captioner",
+            f"{entry['captioner']}: asked {entry['calls_made']} times, "
+            f"{entry['calls_saved']} captions without it",
+        ),
+    ]
+    if entry["remark"]:
+        rows.append(("to know", str(entry["remark"])))
+    lines: list[RenderableType] = [table(("", ""), rows)]
+    if activity is not None:
+        lines.append(_curve(activity, float(entry["duration_s"])))
+    return Group(*lines)
+
+
+def _files(files: Sequence[str]) -> str:
+    return files[0] if len(files) == 1 else f"{len(files)} files, {files[0]} to {files[-1]}"
+
+
+def _curve(activity: Mapping[str, Any], duration_s: float, columns: int = 96) -> RenderableType:
+    """Activity over time, the highest of each column; what counts as active is bright."""
+    peaks = [0.0] * columns
+    for time_s, score in zip(activity["times_s"], activity["scores"], strict=True):
+        column = min(columns - 1, int(time_s / duration_s * columns))
+        peaks[column] = max(peaks[column], score)
+    top = max(2.0, *peaks)
+    line = Text()
+    for column, peak in enumerate(peaks):
+        start_s, end_s = column / columns * duration_s, (column + 1) / columns * duration_s
+        lit = any(a < end_s and b > start_s for a, b in activity["active"])
+        bar = _BARS[min(len(_BARS) - 1, int(peak / top * len(_BARS)))]
+        line.append(bar, style="bold green" if lit else "dim")
+    spans = activity["active"]
+    told = ", ".join(f"{clock(a)} to {clock(b)}" for a, b in spans[:_MOST_SPANS])
+    more = f", and {len(spans) - _MOST_SPANS} more" if len(spans) > _MOST_SPANS else ""
+    switches = ", ".join(f"{kind} at {clock(at)}" for at, kind in activity["switches"])
+    lines: list[RenderableType] = [line, plain(f"active: {told or 'never'}{more}", style="dim")]
+    if switches:
+        lines.append(plain(f"the picture changed: {switches}", style="dim"))
+    return Group(*lines)
 
 
 def hits(found: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -226,6 +282,10 @@ def _of_recordings(ids: Sequence[int]) -> str:
 
 
 def _tree_state(entry: Mapping[str, Any]) -> str:
+    if entry["state"] == "open":
+        return "growing: parts may still be added"
+    if entry["state"] == "failed":
+        return f"failed: {entry['reason']}"
     if entry["complete"]:
         return f"complete, {entry['captions']} captions"
     state = "queryable" if entry["queryable"] else "being captioned"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -20,6 +22,7 @@ from edge_lvr1 import display
 from edge_lvr1.client import Client
 
 _POLL_S = 0.2
+_MOST_BARS = 12
 _ENDED = ("done", "failed")
 JsonObject = dict[str, Any]
 
@@ -37,23 +40,42 @@ def follow_jobs(client: Client, ids: Sequence[int], console: Console | None) -> 
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=console is None) as bars:
-        tasks: dict[int, Any] = {}
+        draw = _one_bar_each if len(ids) <= _MOST_BARS else _one_bar
+        ended: dict[int, JsonObject] = {}
+        tasks: dict[int, TaskID] = {}
         while True:
-            jobs = [job for job in client.jobs() if job["id"] in ids]
-            for job in jobs:
-                task = tasks.get(job["id"])
-                if task is None:
-                    task = tasks[job["id"]] = bars.add_task(_describe(job), total=None)
-                progress = job.get("progress") or {}
-                bars.update(
-                    task,
-                    description=_describe(job),
-                    completed=progress.get("done", 0),
-                    total=progress.get("total"),
-                )
-            if all(job["state"] in _ENDED for job in jobs):
-                return jobs
+            waiting = client.jobs(ids=[number for number in ids if number not in ended])
+            draw(bars, tasks, waiting, len(ids))
+            ended |= {job["id"]: job for job in waiting if job["state"] in _ENDED}
+            if len(ended) == len(set(ids)):
+                return [ended[number] for number in ids]
             time.sleep(_POLL_S)
+
+
+def _one_bar_each(
+    bars: Progress, tasks: dict[int, TaskID], jobs: Sequence[JsonObject], total: int
+) -> None:
+    for job in jobs:
+        if job["id"] not in tasks:
+            tasks[job["id"]] = bars.add_task(_describe(job), total=None)
+        progress = job.get("progress") or {}
+        bars.update(
+            tasks[job["id"]],
+            description=_describe(job),
+            completed=progress.get("done", 0),
+            total=progress.get("total"),
+        )
+
+
+def _one_bar(
+    bars: Progress, tasks: dict[int, TaskID], jobs: Sequence[JsonObject], total: int
+) -> None:
+    if 0 not in tasks:
+        tasks[0] = bars.add_task("files", total=total)
+    left = sum(job["state"] not in _ENDED for job in jobs)
+    stages = dict(Counter(job["state"] for job in jobs))
+    told = ", ".join(f"{count} {state}" for state, count in stages.items())
+    bars.update(tasks[0], description=f"files: {told}", completed=total - left)
 
 
 def follow_question(client: Client, question_id: str, console: Console | None) -> JsonObject:

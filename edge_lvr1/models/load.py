@@ -97,6 +97,18 @@ def load_agent(settings: Settings, residency: Residency) -> Agent:
     return agent
 
 
+def tree_of(settings: Settings) -> Tree:
+    """How trees are built, with what is left to the captioner decided.
+
+    Only the embedded captioner writes parents from their children; a model that looks begins
+    with the widest, so that a recording can be asked early.
+    """
+    if settings.tree.parents != "auto":
+        return settings.tree
+    parents = "fold" if settings.models.captioner == "embedded" else "frames"
+    return settings.tree.model_copy(update={"parents": parents})
+
+
 def looks_of(tree: Tree) -> dict[Level, Look]:
     """How much a vision-language model is shown and may say at each level."""
     return {

@@ -70,7 +70,7 @@ class BuildQueue:
         """
         now_s = self._clock()
         with self._archive.transaction() as db:
-            done = db.execute(_CLOSE, [idle, now_s - 2 * quiet_s, now_s - quiet_s, idle])
+            done = db.execute(_CLOSE, [idle, now_s - 2 * quiet_s, now_s - quiet_s])
             return int(done.rowcount)
 
     def lease(self, owner: str, lease_s: float) -> Build | None:
@@ -187,8 +187,7 @@ UPDATE recordings SET state = 'queued' WHERE state = 'open' AND (
         AND f.path NOT IN (SELECT path FROM parts WHERE recording = recordings.id)
     )
     OR (? AND ends_epoch_s < ?)
-    OR (? >= (SELECT coalesce(max(taken_s), 0) FROM files f WHERE f.camera = recordings.camera)
-        AND ?)
+    OR ? >= (SELECT coalesce(max(taken_s), 0) FROM files f WHERE f.camera = recordings.camera)
 ) AND NOT EXISTS (
     SELECT 1 FROM stirred s WHERE s.camera = recordings.camera AND s.cell = recordings.cell
 )"""

@@ -196,9 +196,33 @@ class IngestQueue:
             for row in self._archive.rows(f"SELECT * FROM jobs {where} ORDER BY id", values)
         ]
 
+    def page(
+        self, state: JobState | None, jobs: Sequence[int] | None, limit: int, offset: int
+    ) -> list[Job]:
+        """Some of the jobs in a state, or of those named, in the order they were offered."""
+        where, values = _which(state, jobs)
+        return [
+            _job(row)
+            for row in self._archive.rows(
+                f"SELECT * FROM jobs WHERE {where} ORDER BY id LIMIT ? OFFSET ?",
+                [*values, limit, offset],
+            )
+        ]
+
+    def total(self, state: JobState | None = None, jobs: Sequence[int] | None = None) -> int:
+        """How many jobs there are in a state, or of those named."""
+        where, values = _which(state, jobs)
+        row = self._archive.row(f"SELECT count(*) AS n FROM jobs WHERE {where}", values)
+        return int(row["n"]) if row else 0
+
     def job(self, job: int) -> Job | None:
         """The job with that number; None where there is none."""
         row = self._archive.row("SELECT * FROM jobs WHERE id = ?", [job])
+        return _job(row) if row else None
+
+    def of_path(self, path: str) -> Job | None:
+        """The job of the file at a path; None where there is none."""
+        row = self._archive.row("SELECT * FROM jobs WHERE path = ?", [path_in(path)])
         return _job(row) if row else None
 
     def counts(self) -> dict[JobState, int]:
@@ -234,6 +258,17 @@ class IngestQueue:
             reason=clean(reason),
             finished_s=self._clock(),
         )
+
+
+def _which(state: JobState | None, jobs: Sequence[int] | None) -> tuple[str, list[Any]]:
+    where, values = ["1"], list[Any]()
+    if state is not None:
+        where.append("state = ?")
+        values.append(state.value)
+    if jobs is not None:
+        where.append("id IN (SELECT value FROM json_each(?))")
+        values.append(to_json(list(jobs)))
+    return " AND ".join(where), values
 
 
 def place_job(db: Database, job: Job) -> bool:

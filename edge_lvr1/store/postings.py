@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from sqlite_utils import Database
 
 from edge_lvr1.store.db import Archive
+from edge_lvr1.store.fusion import Ranked, best, nothing
 from edge_lvr1.store.selection import Selection
 from edge_lvr1.store.tokens import lengths
 
@@ -35,14 +36,6 @@ OPEN = 8192
 
 _K1, _B = 1.2, 0.75
 _LEAST_WEIGHT = 1e-6  # what FTS5 gives a word that more than half of the captions hold
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """Nodes with their scores, best first: int64 [n] and float64 [n]."""
-
-    nodes: NDArray[np.int64]
-    scores: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +64,7 @@ def rank(archive: Archive, words: Sequence[str], selection: Selection, limit: in
     sealed, waiting = _sealed(archive, selection), _open(archive)
     captions = sealed.captions + len(waiting.nodes)
     if not captions or selection.empty:
-        return Ranked(np.empty(0, np.int64), np.empty(0))
+        return nothing()
     average = max(1, sealed.words + int(waiting.lengths.sum())) / captions
     in_blocks, in_open = np.zeros(len(sealed.lengths)), np.zeros(len(waiting.nodes))
     longest = max(sealed.lengths.max(initial=0), waiting.lengths.max(initial=0))
@@ -212,8 +205,7 @@ def _best(
     rest = _highest(in_open, limit)
     nodes = np.concatenate((blocks[places >> SHIFT] * SIZE + places % SIZE, open_nodes[rest]))
     scores = np.concatenate((in_blocks[places], in_open[rest]))
-    order = np.lexsort((nodes, -scores))[:limit]
-    return Ranked(nodes[order], scores[order])
+    return best(nodes, scores, limit)
 
 
 def _highest(scores: NDArray[np.float64], limit: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Captions by their words: FTS5, ranked by BM25, within a scope.
+"""Captions by their words and their meaning, within a scope.
 
 What a user types is only ever words: it is cut into them here, and each is quoted, so that
 nothing of it is FTS5 syntax.
@@ -6,6 +6,7 @@ nothing of it is FTS5 syntax.
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -13,21 +14,30 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge_lvr1.domain import NodeId, Scope, Span
+from edge_lvr1.errors import ModelError
 from edge_lvr1.store.db import Archive
+from edge_lvr1.store.fusion import fuse
 from edge_lvr1.store.postings import rank
 from edge_lvr1.store.rows import node_id
 from edge_lvr1.store.selection import select
 from edge_lvr1.store.text import to_json
 from edge_lvr1.store.tokens import tokens
+from edge_lvr1.store.vectors import Meaning
 
+logger = logging.getLogger(__name__)
+
+_FUSED = 100  # places of each ranking that count where two are fused
 _MOST_WORDS = 64
 """Words of a query that count; a question of 100 kB would else cost that many look-ups."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A node whose caption holds words of the query; a higher score fits better.
+    """A node whose caption fits the query; a higher score fits better.
 
     `starts_at` is the wall-clock time of the node's start.
     """
@@ -46,14 +56,37 @@ def search(
     text: str,
     scope: Scope = Scope(),  # noqa: B008 (a frozen value)
     limit: int = 20,
+    meaning: Meaning | None = None,
 ) -> list[Hit]:
-    """The captions that fit a text best, best first; empty for a text without words."""
+    """The captions that fit a text best, best first; empty for a text without words.
+
+    By words alone, scores are BM25's. With `meaning`, the ranking by words and that by the
+    vectors made so far are fused by reciprocal rank, and scores are the fusion's.
+    """
     stems = tokens(" ".join(words(text)))
     if not stems or limit < 1:
         return []
+    vector = _vector(text, meaning)
     with archive.reading():
-        ranked = rank(archive, stems, select(archive, scope), limit)
-        return _hits(archive, ranked.nodes.tolist(), ranked.scores.tolist())
+        selection = select(archive, scope)
+        if meaning is None or vector is None:
+            found = rank(archive, stems, selection, limit)
+        else:
+            depth = max(limit, _FUSED)
+            by_words = rank(archive, stems, selection, depth)
+            by_meaning = meaning.vectors.nearest(vector, selection, depth)
+            found = fuse((by_words.nodes.tolist(), by_meaning.nodes.tolist()))
+        return _hits(archive, found.nodes[:limit].tolist(), found.scores[:limit].tolist())
+
+
+def _vector(text: str, meaning: Meaning | None) -> NDArray[np.float32] | None:
+    if meaning is None:
+        return None
+    try:
+        return meaning.embed([text])[0]
+    except ModelError as error:
+        logger.warning("search goes by words alone: %s", error)
+        return None
 
 
 def words(text: str) -> list[str]:

@@ -31,7 +31,7 @@ from edge_lvr1.store.rows import (
     recording_of,
     recording_values,
 )
-from edge_lvr1.store.text import clean, to_json
+from edge_lvr1.store.text import clean, path_in, to_json
 
 
 class Progress(NamedTuple):
@@ -55,7 +55,7 @@ class Trees:
     """The recordings of an archive."""
 
     def __init__(self, archive: Archive) -> None:
-        self._archive = archive
+        self.archive = archive
 
     def add_recording(
         self,
@@ -72,7 +72,7 @@ class Trees:
         offsets) is not added again: it is returned.
         """
         content = content_key(camera, starts_at, parts)
-        with self._archive.transaction() as db:
+        with self.archive.transaction() as db:
             found = db.execute("SELECT id FROM recordings WHERE content = ?", [content]).fetchone()
             if found is None:
                 row = recording_values(content, camera, starts_at, start_source, plan, captioner)
@@ -95,18 +95,43 @@ class Trees:
             raise _no_recording(recording)
         return found[0]
 
-    def recordings(self, scope: Scope = Scope()) -> list[Recording]:  # noqa: B008 (a value)
-        """The recordings that a scope touches, in order of their start."""
+    def recordings(
+        self,
+        scope: Scope = Scope(),  # noqa: B008 (a value)
+        limit: int = -1,
+        offset: int = 0,
+    ) -> list[Recording]:
+        """The recordings that a scope touches, or a page of them, in order of their start."""
         where, values = scope_sql(scope)
-        rows = self._archive.rows(
-            f"SELECT r.* FROM recordings r WHERE {where} ORDER BY r.starts_epoch_s, r.id", values
+        rows = self.archive.rows(
+            f"SELECT r.* FROM recordings r WHERE {where} ORDER BY r.starts_epoch_s, r.id "
+            "LIMIT ? OFFSET ?",
+            [*values, limit, offset],
         )
         parts = self._parts([row["id"] for row in rows])
         return [recording_of(row, parts.get(row["id"], [])) for row in rows]
 
+    def count(self, scope: Scope = Scope()) -> int:  # noqa: B008 (a value)
+        """How many recordings a scope touches."""
+        where, values = scope_sql(scope)
+        row = self.archive.row(f"SELECT count(*) AS n FROM recordings r WHERE {where}", values)
+        return int(row["n"]) if row else 0
+
+    def cameras(self) -> list[str]:
+        """The cameras of all recordings."""
+        rows = self.archive.rows("SELECT DISTINCT camera FROM recordings ORDER BY camera")
+        return [row["camera"] for row in rows]
+
+    def of_file(self, path: str) -> list[int]:
+        """The numbers of the recordings that a file is in."""
+        rows = self.archive.rows(
+            "SELECT recording FROM parts WHERE path = ? ORDER BY recording", [path_in(path)]
+        )
+        return [row["recording"] for row in rows]
+
     def put_plan(self, recording: int, plan: TreePlan, revision: int) -> bool:
         """Store the tree of a recording that has none; False where its parts changed meanwhile."""
-        with self._archive.transaction() as db:
+        with self.archive.transaction() as db:
             stored = db.execute(
                 "UPDATE recordings SET width = ?, split = ?, nodes = ? "
                 "WHERE id = ? AND revision = ? AND nodes = 0",
@@ -120,24 +145,24 @@ class Trees:
 
     def planned(self, recording: int) -> bool:
         """Whether a recording has a tree yet."""
-        row = self._archive.row("SELECT nodes FROM recordings WHERE id = ?", [recording])
+        row = self.archive.row("SELECT nodes FROM recordings WHERE id = ?", [recording])
         return bool(row and row["nodes"])
 
     def revision(self, recording: int) -> int:
         """How often a recording's parts changed. Raises NotFoundError."""
-        row = self._archive.row("SELECT revision FROM recordings WHERE id = ?", [recording])
+        row = self.archive.row("SELECT revision FROM recordings WHERE id = ?", [recording])
         if row is None:
             raise _no_recording(recording)
         return int(row["revision"])
 
     def plan(self, recording: int) -> TreePlan:
         """The tree of a recording, as it was stored. Raises NotFoundError."""
-        row = self._archive.row(
+        row = self.archive.row(
             "SELECT duration_s, width, split FROM recordings WHERE id = ?", [recording]
         )
         if row is None:
             raise _no_recording(recording)
-        nodes = self._archive.rows(
+        nodes = self.archive.rows(
             "SELECT h, m, l, start_s, end_s FROM nodes WHERE recording = ? ORDER BY h, m, l",
             [recording],
         )
@@ -153,7 +178,7 @@ class Trees:
 
         With `written_by` (name and version), None also where another wrote them.
         """
-        row = self._archive.row(
+        row = self.archive.row(
             "SELECT written_by, notes FROM notes WHERE recording = ?", [recording]
         )
         if row is None or written_by not in (None, row["written_by"]):
@@ -172,7 +197,7 @@ class Trees:
 
         Raises NotFoundError, also where `revision` is given and its parts changed since.
         """
-        with self._archive.transaction() as db:
+        with self.archive.transaction() as db:
             stored = db.execute(
                 "INSERT INTO notes(recording, written_by, notes) "
                 "SELECT id, ?, ? FROM recordings WHERE id = ? AND revision = coalesce(?, revision) "
@@ -186,7 +211,7 @@ class Trees:
 
     def watched_by(self, recording: int) -> str | None:
         """Which captioner (name and version) has looked over the whole recording."""
-        row = self._archive.row("SELECT watched_by FROM recordings WHERE id = ?", [recording])
+        row = self.archive.row("SELECT watched_by FROM recordings WHERE id = ?", [recording])
         return row["watched_by"] if row else None
 
     def put_watched(self, recording: int, written_by: str, revision: int | None = None) -> None:
@@ -194,7 +219,7 @@ class Trees:
 
         Raises NotFoundError, also where `revision` is given and its parts changed since.
         """
-        with self._archive.transaction() as db:
+        with self.archive.transaction() as db:
             stored = db.execute(
                 "UPDATE recordings SET watched_by = ? "
                 "WHERE id = ? AND revision = coalesce(?, revision)",
@@ -208,7 +233,7 @@ class Trees:
 
         Raises NotFoundError where the recording's tree has no such node.
         """
-        with self._archive.transaction() as db:
+        with self.archive.transaction() as db:
             node = db.execute(
                 f"SELECT id FROM nodes WHERE recording = ? AND {_NODE}",
                 [recording, *node_columns(caption.node)],
@@ -228,7 +253,7 @@ class Trees:
 
     def caption(self, recording: int, node: NodeId) -> Caption | None:
         """The caption of a node; None where it has none yet."""
-        rows = self._archive.rows(
+        rows = self.archive.rows(
             f"{_SELECT_CAPTIONS} AND {_NODE}", [recording, *node_columns(node)]
         )
         return caption_of(rows[0]) if rows else None
@@ -236,12 +261,12 @@ class Trees:
     def captions(self, recording: int, level: Level | None = None) -> list[Caption]:
         """The captions of a recording, in order of their ids; of one level, if given."""
         where = "" if level is None else f" AND {_LEVEL[level]}"
-        rows = self._archive.rows(f"{_SELECT_CAPTIONS}{where} ORDER BY h, m, l", [recording])
+        rows = self.archive.rows(f"{_SELECT_CAPTIONS}{where} ORDER BY h, m, l", [recording])
         return [caption_of(row) for row in rows]
 
     def progress(self, recording: int) -> Progress:
         """How many nodes have captions, of how many. Raises NotFoundError."""
-        row = self._archive.row(
+        row = self.archive.row(
             f"SELECT {_PROGRESS} FROM recordings WHERE id = ?",
             [recording],
         )
@@ -251,12 +276,12 @@ class Trees:
 
     def all_progress(self) -> dict[int, Progress]:
         """How far each recording is, by its number."""
-        rows = self._archive.rows(f"SELECT id, {_PROGRESS} FROM recordings")
+        rows = self.archive.rows(f"SELECT id, {_PROGRESS} FROM recordings")
         return {row["id"]: _progress(row) for row in rows}
 
     def _parts(self, recordings: Sequence[int]) -> dict[int, list[Part]]:
         parts: dict[int, list[Part]] = {}
-        for row in self._archive.rows(
+        for row in self.archive.rows(
             "SELECT * FROM parts WHERE recording IN (SELECT value FROM json_each(?)) "
             "ORDER BY recording, ordinal",
             [to_json(list(recordings))],

@@ -16,12 +16,13 @@ from edge_lvr1.daemon.turnstile import Turnstile
 from edge_lvr1.daemon.watcher import Settling
 from edge_lvr1.domain import Part, Recording, StartSource
 from edge_lvr1.media.frames import Footage
-from edge_lvr1.models.load import Backends
+from edge_lvr1.models.load import Backends, tree_of
 from edge_lvr1.models.residency import Residency
 from edge_lvr1.store.db import Archive
-from edge_lvr1.store.queues import IngestQueue, QuestionQueue
+from edge_lvr1.store.glances import Glances
+from edge_lvr1.store.queues import BuildQueue, IngestQueue, QuestionQueue
 from edge_lvr1.store.trees import Trees
-from edge_lvr1.tree.build import build_tree
+from edge_lvr1.tree.build import Builder
 from edge_lvr1.tree.plan import plan_tree
 from tests.daemon.asgi import Http
 from tests.daemon.fakes import FakeCaptioner, ScriptedAgent
@@ -55,7 +56,9 @@ def context(settings: Settings) -> Iterator[Context]:
             settings=settings,
             archive=archive,
             trees=Trees(archive),
+            glances=Glances(archive),
             jobs=jobs,
+            builds=BuildQueue(archive, lambda: 1000.0),
             questions=questions,
             offers=Offers(Settling(1.0, lambda: 0.0), jobs, turnstile.news),
             turnstile=turnstile,
@@ -75,11 +78,16 @@ def store(context: Context, path: Path, camera: str = "yard", captioned: bool = 
     trees = context.trees
     plan = plan_tree(DURATION_S)
     source = StartSource.FILE_NAME
-    recording = trees.add_recording(camera, STARTS_AT, source, [part], plan, "fake", 1)
+    recording = trees.add_recording(camera, STARTS_AT, source, [part], plan, "fake")
     if captioned:
-        tree = context.settings.tree
-        build_tree(recording, trees, FakeCaptioner(), Footage(recording.parts), tree)
+        builder_of(context).build(recording, Footage(recording.parts))
     return recording
+
+
+def builder_of(context: Context) -> Builder:
+    """What captions recordings in a context."""
+    tree = tree_of(context.settings)
+    return Builder(context.trees, context.glances, FakeCaptioner(), tree, context.settings.ingest)
 
 
 @pytest.fixture

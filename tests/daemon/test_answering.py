@@ -6,12 +6,12 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from edge_lvr1.config import Tree
 from edge_lvr1.daemon.answering import Answering
 from edge_lvr1.daemon.context import Context
 from edge_lvr1.domain import Answer, Question, Scope, Verdict
-from tests.daemon.conftest import STARTS_AT, store
-from tests.daemon.fakes import FakeCaptioner, ScriptedAgent, answer, get_caption
+from edge_lvr1.media.decoder import HERE
+from tests.daemon.conftest import STARTS_AT, builder_of, store
+from tests.daemon.fakes import ScriptedAgent, answer, get_caption
 
 DAY = timedelta(days=1)
 
@@ -22,9 +22,9 @@ def ask(context: Context, *replies: str, scope: Scope = Scope()) -> Answer:  # n
         context.archive,
         context.trees,
         context.jobs,
-        FakeCaptioner(),
+        builder_of(context),
         agent,
-        Tree(),
+        HERE,
         time.monotonic,
     )
     question = Question("q", "Is there a lorry?", STARTS_AT, scope=scope)

@@ -103,7 +103,7 @@ def test_job_in_hand_tells_its_progress(http: Http, context: Context, footage: P
     offer(http, str(footage))
     job = context.jobs.lease("test", 60.0)
     assert job is not None
-    context.activity.put(Doing(job.id, "watch", 3, 0))
+    context.activity.put("build", Doing(job.id, None, "watch", 3, 0))
 
     (told,) = http.get("/v1/ingest").json()["jobs"]
 

@@ -12,8 +12,7 @@ from edge_lvr1.config import Tree
 from edge_lvr1.media.frames import Footage
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.trees import Trees
-from edge_lvr1.tree.build import build_tree
-from tests.tree.scripted import ScriptedCaptioner, add
+from tests.tree.scripted import ScriptedCaptioner, add, builder
 
 
 def main(database: str, parents: str) -> None:
@@ -26,15 +25,9 @@ def main(database: str, parents: str) -> None:
     with Archive(Path(database)).open() as archive:
         trees = Trees(archive)
         recording = add(trees, 60.0)
-        build_tree(
-            recording,
-            trees,
-            ScriptedCaptioner(),
-            Footage(recording.parts),
-            Tree.model_validate({"parents": parents}),
-            on_progress=tell,
-            clock=lambda: 0.0,
-        )
+        settings = Tree.model_validate({"parents": parents})
+        work = builder(trees, ScriptedCaptioner(), settings, lambda: 0.0)
+        work.build(recording, Footage(recording.parts), on_progress=tell)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 
-from edge_lvr1.domain import Caption, Node, NodeId, Part, Recording, Span, StartSource
+from edge_lvr1.config import Ingest, Tree
+from edge_lvr1.domain import Activity, Caption, Node, NodeId, Part, Recording, Span, StartSource
 from edge_lvr1.media.frames import Footage, Wanted
 from edge_lvr1.models.base import Clip, Notes, Written
+from edge_lvr1.store.glances import Glances
 from edge_lvr1.store.trees import Trees
+from edge_lvr1.tree.build import Builder
 from edge_lvr1.tree.plan import plan_tree
 
 NOTES = 3
@@ -78,8 +81,11 @@ class ScriptedCaptioner:
 
 
 def add(trees: Trees, duration_s: float = 20.0, sha256: str = "aa") -> Recording:
-    """A recording of a file that is never opened; 20 s make a tree of width 2, 14 nodes."""
-    return trees.add_recording(
+    """A recording of a file that is never opened; 20 s make a tree of width 2, 14 nodes.
+
+    It was looked over already, and found active from end to end.
+    """
+    recording = trees.add_recording(
         "gate",
         datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc),
         StartSource.MTIME,
@@ -87,3 +93,17 @@ def add(trees: Trees, duration_s: float = 20.0, sha256: str = "aa") -> Recording
         plan_tree(duration_s),
         "scripted",
     )
+    active = Activity((0.0,), (2.0,), (Span(0.0, duration_s),))
+    Glances(trees.archive).put(recording.id, active, (), (), 0)
+    return recording
+
+
+def builder(
+    trees: Trees,
+    captioner: ScriptedCaptioner,
+    tree: Tree,
+    clock: Callable[[], float] = lambda: 5.0,
+    ingest: Ingest | None = None,
+) -> Builder:
+    """A builder of these trees."""
+    return Builder(trees, Glances(trees.archive), captioner, tree, ingest or Ingest(), clock)

@@ -11,8 +11,8 @@ from edge_lvr1.domain import Caption, Level, NodeId, Recording
 from edge_lvr1.errors import ModelError, NotFoundError
 from edge_lvr1.media.frames import Footage
 from edge_lvr1.store.trees import Trees
-from edge_lvr1.tree.build import CAPTION, WATCH, build_tree, caption_node
-from tests.tree.scripted import NOTES, BrokenError, ScriptedCaptioner, add
+from edge_lvr1.tree.build import CAPTION, WATCH
+from tests.tree.scripted import NOTES, BrokenError, ScriptedCaptioner, add, builder
 
 FOLD = Tree.model_validate({"parents": "fold"})
 FRAMES = Tree.model_validate({"parents": "frames"})
@@ -29,9 +29,7 @@ def build(
     on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> list[Caption]:
     footage = Footage(recording.parts)
-    build_tree(
-        recording, trees, captioner, footage, settings, between, on_progress, clock=lambda: 5.0
-    )
+    builder(trees, captioner, settings).build(recording, footage, between, on_progress)
     return trees.captions(recording.id)
 
 
@@ -43,9 +41,7 @@ def ask(
     settings: Tree = FOLD,
 ) -> Caption:
     footage = Footage(recording.parts)
-    return caption_node(
-        recording, NodeId(node), trees, captioner, footage, settings, clock=lambda: 5.0
-    )
+    return builder(trees, captioner, settings).caption(recording, NodeId(node), footage)
 
 
 def levels(nodes: list[NodeId]) -> list[Level]:
@@ -95,14 +91,8 @@ def test_caption_says_who_wrote_it_and_what_it_cost(trees: Trees) -> None:
     recording = add(trees)
     clock = iter(range(0, 1000, 3))
 
-    build_tree(
-        recording,
-        trees,
-        ScriptedCaptioner("7"),
-        Footage(recording.parts),
-        FOLD,
-        clock=lambda: float(next(clock)),
-    )
+    work = builder(trees, ScriptedCaptioner("7"), FOLD, lambda: float(next(clock)))
+    work.build(recording, Footage(recording.parts))
 
     leaf = trees.captions(recording.id, Level.LOW)[0]
     assert (leaf.written_by, leaf.version, leaf.prompt) == ("scripted", "7", "look")
@@ -292,10 +282,8 @@ def test_first_of_two_captioners_of_a_node_wins(trees: Trees) -> None:
         captioner = ScriptedCaptioner()
         captioner.on_caption = lambda: both_ask.wait() and None
         footage = Footage(recording.parts)
-        return caption_node(
-            recording, NodeId((1, 1, 1)), trees, captioner, footage, FOLD,
-            clock=iter([0.0, float(number)]).__next__,
-        )  # fmt: skip
+        work = builder(trees, captioner, FOLD, iter([0.0, float(number)]).__next__)
+        return work.caption(recording, NodeId((1, 1, 1)), footage)
 
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(one, [1, 2])
