@@ -1,0 +1,199 @@
+"""What a look at a fixed camera's picture tells of motion, presence and light. No files here.
+
+Each small grey picture is compared, under the light of the moment, with the look before it and
+with a slow background; what differs is told block by block. Who stands still goes on being
+told apart from the background until he has not stirred for `ABSORB_S`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+WIDTH_PX, HEIGHT_PX = 160, 90
+COLUMNS, ROWS = 20, 10
+BLOCKS = COLUMNS * ROWS
+GREY_STEP = 1 / 8
+"""Of the differences in a sample, in grey levels of 0 to 255."""
+
+ABSORB_S = 60.0
+"""What differs from the background and does not stir is part of it after this long."""
+
+_LEARN_S = 30.0
+_CROWDED = 0.4  # share of the blocks: with so much in the way nothing is learned of the scene
+_ALONE = 0.05  # share of the blocks: as good as nobody is in the picture
+_CALM = 0.02  # share of the blocks: as good as nothing moved
+_CHANGED = 0.5  # share of the blocks: from here on the picture as a whole has changed
+_CUT_ALIKE = 0.5  # of how alike pictures usually are, or
+_LEAST_ALIKE = 0.2  # so little in common at all, and it shows another scene
+_RELIT_ALIKE = 0.85  # so much in common, and only the light is another
+_FAR_OFF = 10.0  # grey levels: how much further a pixel is off says nothing of the light
+
+Grey: TypeAlias = NDArray[np.float32]
+"""A picture, or a value for each block, as float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one look at the picture told.
+
+    `blocks` are BLOCKS bytes of motion against the look before, then BLOCKS bytes of presence
+    against the background, row by row: mean absolute differences in units of GREY_STEP, light
+    taken out. `light` is the mean grey level of the scene without what is new in it. `changed`
+    is the share of blocks that moved, `alike` how far the edges are where they were (1: all).
+    `cut`: it is another scene than before.
+    """
+
+    time_s: float
+    light: float
+    changed: float
+    alike: float
+    cut: bool
+    blocks: bytes
+
+
+@dataclass(slots=True)
+class Measure:
+    """Looks at one picture after the other, in order of time, and remembers the scene."""
+
+    background: Grey | None = None
+    last: Grey | None = None
+    last_s: float = 0.0
+    light: tuple[float, float] = (1.0, 0.0)
+    looks: int = 0
+    usual_alike: float = 1.0
+    # Per block, in grey levels: what is common there when nothing happens.
+    quiet_motion: Grey = field(default_factory=lambda: np.zeros((ROWS, COLUMNS), np.float32))
+    quiet_presence: Grey = field(default_factory=lambda: np.zeros((ROWS, COLUMNS), np.float32))
+    # Per block, in seconds: how long something that is not of the scene has not stirred.
+    unstirred_s: Grey = field(default_factory=lambda: np.zeros((ROWS, COLUMNS), np.float32))
+    held: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((ROWS, COLUMNS), np.bool_))
+
+    def look(self, time_s: float, picture: NDArray[np.uint8]) -> tuple[Sample, float]:
+        """The sample of a grey picture (HEIGHT_PX, WIDTH_PX), and how lively it is.
+
+        Liveliness is 0 where nothing stands out, and grows with how much differs how far.
+        """
+        grey = picture.astype(np.float32)
+        if self.background is None or self.last is None:
+            self.background, self.last, self.last_s = grey.copy(), grey, time_s
+            light = float(grey.mean())
+            return Sample(time_s, light, 0.0, 1.0, False, bytes(2 * BLOCKS)), 0.0
+        light_before = self.light
+        self.light = _light(self.background, grey, light_before)
+        off = grey - _lit(self.background, self.light)
+        off_before = self.last - _lit(self.background, light_before)
+        presence, motion = _by_block(off), _by_block(off - off_before)
+        changed = float(np.mean(motion > 2 * self.quiet_motion + 3))
+        alike = _alike(self.last, grey)
+        whole = changed > _CHANGED
+        cut = whole and alike < max(_CUT_ALIKE * self.usual_alike, _LEAST_ALIKE)
+        # Who leaves changes much of the picture too: but he was in it before.
+        relit = whole and self.held.mean() < _ALONE
+        relit = relit and _alike(self.background, grey) > _RELIT_ALIKE * self.usual_alike
+        step_s, self.last, self.last_s = time_s - self.last_s, grey, time_s
+        self.looks += 1
+        lively = self._learn(grey, motion, presence, step_s, cut=cut, relit=relit)
+        if changed < _CALM:
+            self.usual_alike += 0.05 * (alike - self.usual_alike)
+        light = self.light[0] * float(self.background.mean()) + self.light[1]
+        blocks = np.stack([motion, presence]) / GREY_STEP
+        told = np.clip(np.round(blocks), 0, 255).astype(np.uint8).tobytes()
+        return Sample(time_s, light, changed, alike, cut, told), lively
+
+    def _learn(
+        self, grey: Grey, motion: Grey, presence: Grey, step_s: float, *, cut: bool, relit: bool
+    ) -> float:
+        assert self.background is not None
+        if cut:
+            self.background, self.light, self.looks = grey.copy(), (1.0, 0.0), 0
+            self.unstirred_s[:], self.held[:] = 0, False
+            return float(motion.mean())
+        stirs = motion - _limit(self.quiet_motion)
+        stands = presence - _limit(self.quiet_presence)
+        held = stands > 0
+        self.unstirred_s = np.where(held & (stirs <= 0), self.unstirred_s + step_s, 0.0).astype(
+            np.float32
+        )
+        scene = (grey - self.light[1]) / max(self.light[0], 0.05)
+        joins = self.unstirred_s >= ABSORB_S
+        if relit:  # by a lamp that does not light everything alike
+            joins = joins | held
+        self.held = held
+        if joins.any():
+            where = _of_blocks(joins)
+            self.background[where] = scene[where]
+            self.unstirred_s[joins] = 0
+        if held.mean() < _CROWDED:
+            kept = cv2.dilate(held.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+            rate = max(1 - math.exp(-step_s / _LEARN_S), 1 / (self.looks + 1))
+            off = np.where(_of_blocks(kept), 0, scene - self.background)
+            self.background += np.float32(rate) * off
+        _settle(self.quiet_motion, motion)
+        _settle(self.quiet_presence, presence)
+        return float(np.maximum(stirs, 0).sum() + np.maximum(stands, 0).sum())
+
+
+def _limit(quiet: Grey) -> Grey:
+    return 2 * quiet + 1
+
+
+def _settle(quiet: Grey, seen: Grey) -> None:
+    """Follow down fast and up slowly, so that what passes leaves no trace."""
+    quiet += np.where(seen < quiet, 0.2 * (seen - quiet), 0.02 * np.minimum(seen - quiet, 0.5))
+
+
+def _light(background: Grey, grey: Grey, before: tuple[float, float]) -> tuple[float, float]:
+    """Gain and offset of the light: a new fit, or those before where they explain more.
+
+    Something large in the picture must not pass for a change of light.
+    """
+    x, y = background[::2, ::2].ravel(), grey[::2, ::2].ravel()
+    return min((_fit(x, y), before), key=lambda light: _misfit(x, y, light))
+
+
+def _misfit(x: Grey, y: Grey, light: tuple[float, float]) -> float:
+    return float(np.minimum(np.abs(y - _lit(x, light)), _FAR_OFF).sum())
+
+
+def _fit(x: Grey, y: Grey) -> tuple[float, float]:
+    """Least squares, twice without what does not fit."""
+    gain, offset = 1.0, 0.0
+    for _ in range(3):
+        mean_x, mean_y = float(x.mean()), float(y.mean())
+        spread = float(np.dot(x - mean_x, x - mean_x))
+        # A scene without contrast says nothing of a gain.
+        gain = float(np.dot(x - mean_x, y - mean_y)) / spread if spread > 25 * len(x) else 1.0
+        gain = min(max(gain, 0.1), 10.0)
+        offset = mean_y - gain * mean_x
+        off = np.abs(y - (gain * x + offset))
+        fits = off <= max(1.0, 2.5 * float(np.median(off)))
+        x, y = x[fits], y[fits]
+    return gain, offset
+
+
+def _lit(background: Grey, light: tuple[float, float]) -> Grey:
+    return background * np.float32(light[0]) + np.float32(light[1])
+
+
+def _by_block(off: Grey) -> Grey:
+    mean = cv2.resize(np.abs(off), (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
+    return np.asarray(mean, np.float32)
+
+
+def _of_blocks(blocks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    size = (WIDTH_PX, HEIGHT_PX)
+    return cv2.resize(blocks.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+
+
+def _alike(one: Grey, two: Grey) -> float:
+    """How far the edges of two pictures agree, whatever their light: -1 to 1."""
+    over = np.concatenate([np.diff(one, axis=1).ravel(), np.diff(one, axis=0).ravel()])
+    under = np.concatenate([np.diff(two, axis=1).ravel(), np.diff(two, axis=0).ravel()])
+    scale = math.sqrt(float(np.dot(over, over)) * float(np.dot(under, under)))
+    return float(np.dot(over, under)) / scale if scale > 0 else 1.0
