@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from edge_lvr1.domain import Span
+from edge_lvr1.media.words import without_words
 
 NOTHING_SEEN = "No motion seen."
 """Said of a span in which nothing stood out; it does not say that nobody was there."""
@@ -112,11 +113,15 @@ class SceneEvent:
     what: str  # one of EVENTS
 
 
+FULL = "full"
+"""Told of every span of which subjects may be missing in the notes."""
+
 EVENTS = {
     "dims": "The light dims",
     "brightens": "The light brightens",
     "cut": "The picture changes to another scene",
     "camera": "The camera moves",
+    FULL: "The list of subjects is full and ends",
 }
 
 
@@ -169,7 +174,11 @@ def write(
 
 
 def read(text: str) -> Account:
-    """What a caption says. Sentences that are not this module's are passed over."""
+    """What a caption says. Sentences that are not this module's are passed over.
+
+    So is text that was found with the footage: it may say anything, and saw nothing.
+    """
+    text = without_words(text)
     return Account(
         tallies=tuple(_read_tally(match) for match in _TALLY.finditer(text)),
         sightings=tuple(_read_sighting(match) for match in _SIGHTING.finditer(text)),

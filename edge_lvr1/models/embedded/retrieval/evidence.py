@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_lvr1.domain import LEVELS, Level, NodeId, Span
+from edge_lvr1.media.words import without_words
 from edge_lvr1.models.embedded import wording
 from edge_lvr1.models.embedded.retrieval.dialogue import Dialogue, Shown
 from edge_lvr1.models.embedded.wording import Kind, SceneEvent, Sighting, Tally
@@ -72,7 +73,7 @@ def is_account(text: str) -> bool:
     """Whether a caption is in the embedded captioner's sentences."""
     account = wording.read(text)
     said = account.tallies or account.sightings or account.events
-    return bool(said) or text.strip() == wording.NOTHING_SEEN
+    return bool(said) or without_words(text).strip() == wording.NOTHING_SEEN
 
 
 def tracked(dialogue: Dialogue) -> bool:

@@ -89,12 +89,16 @@ class Background:
         light: Light,
         difference: Image,
         keep: NDArray[np.bool_],
+        share: float = LEARN,
     ) -> None:
-        """Follow the frame outside `keep` (bool, (h, w)), where subjects are."""
+        """Follow the frame outside `keep` (bool, (h, w)), where subjects are.
+
+        `share` of the difference is taken over.
+        """
         free = (~keep).astype(np.uint8)
         # From the lit scene, which is clipped like the frame: what both show as white stays.
         step = cv2.subtract(image, lit, dtype=cv2.CV_32F)
-        step = cv2.transform(step, np.diag(LEARN / np.maximum(light.gain, 0.2)))
+        step = cv2.transform(step, np.diag(share / np.maximum(light.gain, 0.2)))
         cv2.add(self.picture, step, dst=self.picture, mask=free)
         seen = np.minimum(difference, np.uint8(FLICKER_CLIP))
         cv2.accumulateWeighted(seen, self.flicker, FLICKER_LEARN, mask=free)

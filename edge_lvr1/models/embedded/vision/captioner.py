@@ -9,24 +9,21 @@ there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from edge_lvr1.domain import Caption, Level, Node, Span
 from edge_lvr1.errors import ModelError
 from edge_lvr1.media.frames import Footage, Frame, Wanted
 from edge_lvr1.models.base import Clip, Notes, Written
-from edge_lvr1.models.embedded.vision import look
+from edge_lvr1.models.embedded.vision import attention, look
 from edge_lvr1.models.embedded.vision import notes as memory
+from edge_lvr1.models.embedded.vision.attention import SIDE_PX, STEP_S, Stretch
 from edge_lvr1.models.embedded.vision.watch import Watcher
-from edge_lvr1.models.embedded.wording import Kind, SceneEvent, Sighting, write
+from edge_lvr1.models.embedded.wording import FULL, Kind, SceneEvent, Sighting, write
 
 log = logging.getLogger(__name__)
 
-STEP_S = 0.2
-"""A walker moves about a fifth of his height in that time: near enough to be followed."""
-
-SIDE_PX = 320
 WINDOW_S = 100.0
 """Seconds between notes, and of the stretch that is looked at twice to find the empty scene;
 its 500 frames of 320 x 180 are held at once (86 MB)."""
@@ -41,7 +38,7 @@ class EmbeddedCaptioner:
     """
 
     name = "embedded"
-    version = "1"
+    version = "2"
 
     def __init__(
         self,
@@ -58,12 +55,15 @@ class EmbeddedCaptioner:
     ) -> Iterator[Notes]:
         """Look over a recording, a window at a time; yields notes after each window.
 
-        Every window starts from notes that have been through JSON's types, so that going on
-        from stored notes and never having stopped are the same thing. Raises MediaError.
+        With `active`, only there closely; windows in which nothing happens share their notes
+        with the next. Every window starts from notes that have been through JSON's types, so
+        that going on from stored notes and never having stopped are the same thing. Raises
+        MediaError.
         """
         known = notes
+        way = attention.stretches(footage.duration_s, active)
         while known is None or not known["done"]:
-            known = self._window(footage, known)
+            known = self._window(footage, known, way)
             yield known
 
     def wants(self, node: Node, active: Sequence[Span] | None = None) -> Wanted | None:
@@ -100,16 +100,19 @@ class EmbeddedCaptioner:
         )
         return " ".join([told, *look.again(clip.footage, span, known, pieces, query)])
 
-    def _window(self, footage: Footage, known: Notes | None) -> dict[str, Any]:
+    def _window(
+        self, footage: Footage, known: Notes | None, way: Sequence[Stretch]
+    ) -> dict[str, Any]:
         start_s = 0.0 if known is None else float(known["until_s"])
-        end_s = min(start_s + self.window_s, footage.duration_s)
-        frames = footage.every(STEP_S, Span(start_s, max(start_s, end_s)), SIDE_PX)
+        end_s = attention.window_end(start_s, self.window_s, way)
+        looks = attention.looks(footage, way, Span(start_s, end_s))
         if known is None:
-            watcher = _first_look(list(frames))
+            held = list(looks)
+            watcher = _acquainted([frame for frame, _ in held])
+            _take_in(watcher, footage, held)
         else:
             watcher = memory.load(known)
-            for frame in frames:
-                watcher.step(frame)
+            _take_in(watcher, footage, looks)
         done = end_s >= footage.duration_s
         if done:
             watcher.end(footage.duration_s)
@@ -128,6 +131,7 @@ class EmbeddedCaptioner:
         events: Sequence[SceneEvent],
         frames: int,
     ) -> Written:
+        events = _once(events)
         text = write(
             [sighting(piece) for piece in pieces],
             events,
@@ -166,6 +170,12 @@ def sighting(piece: Mapping[str, Any]) -> Sighting:
     )
 
 
+def _once(events: Sequence[SceneEvent]) -> list[SceneEvent]:
+    """Events without the repetition, by each span after it, that the list is full."""
+    full = next((event for event in events if event.what == FULL), None)
+    return [event for event in events if event.what != FULL or event is full]
+
+
 def _known(clip: Clip) -> tuple[Notes, int]:
     """Notes that cover the clip, and how many frames had to be looked at for them."""
     if clip.notes is not None:
@@ -173,29 +183,43 @@ def _known(clip: Clip) -> tuple[Notes, int]:
         if memory.covers(clip.notes, clip.node.span):
             return clip.notes, 0
     frames = list(clip.footage.every(STEP_S, clip.node.span, SIDE_PX))
-    watcher = _first_look(frames)
+    watcher = _acquainted(frames)
+    for frame in frames:
+        watcher.step(frame)
     watcher.end(clip.node.span.end_s)
     return memory.dump(watcher, clip.node.span.end_s, done=True), len(frames)
 
 
-def _first_look(frames: Sequence[Frame]) -> Watcher:
-    """Watch the first window twice: the first time only to learn what the scene is like empty.
+def _take_in(watcher: Watcher, footage: Footage, looks: Iterable[tuple[Frame, bool]]) -> None:
+    """Take a watcher through frames; a glance that surprises it has it look at what led there."""
+    for frame, close in looks:
+        if close or not watcher.surprised(frame):
+            watcher.step(frame)
+            continue
+        before = watcher.known()
+        led = Span(watcher.seen_s + STEP_S / 2, frame.time_s + STEP_S / 2)
+        for each in footage.every(STEP_S, led, SIDE_PX):
+            watcher.step(each)
+        watcher.mind(before)
 
-    Who stands there in the first frame is in the first background; by the end of the window
-    the hole that he left has been healed. What comes after a cut is another scene, and does
-    not count for this one.
+
+def _acquainted(frames: Sequence[Frame]) -> Watcher:
+    """A watcher that knows the empty scene, for it has been through the frames once before.
+
+    The first window is watched twice: the first time only to learn what is there always. Who
+    stands there in the first frame is in the first background; by the end of the window the
+    hole that he left has been healed. What comes after a cut is another scene, and does not
+    count for this one.
     """
     if not frames:
         raise ModelError("no frame of this span could be decoded; look at the file with a player")
-    learner = Watcher.of(frames[0].image, looks=False)
+    learner = Watcher.of(frames[0], looks=False)
     empty = learner.background
     for frame in frames[::2]:
         learner.step(frame)
         if any(what in ("cut", "camera") for _, what in learner.events):
             break
         empty = learner.background.copy()
-    watcher = Watcher.of(frames[0].image)
+    watcher = Watcher.of(frames[0])
     watcher.background = empty
-    for frame in frames:
-        watcher.step(frame)
     return watcher

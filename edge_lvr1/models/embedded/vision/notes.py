@@ -1,8 +1,9 @@
 """The captioner's memory of a recording as JSON, and what of it falls into a span.
 
 Notes are a dict: `format`, `until_s` (watched so far), `done`, `records` of finished
-subjects, `events`, and `watch`, which holds what the watcher needs to go on (background as
-PNG, open tracks). Once done, `watch` keeps only the background, for later looks.
+subjects, `events`, `full_s` (from when on subjects were too many to be kept), and `watch`,
+which holds what the watcher needs to go on (background as PNG, open tracks). Once done,
+`watch` keeps only the background, for later looks.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from edge_lvr1.models.embedded.vision.blobs import Box
 from edge_lvr1.models.embedded.vision.scene import LightWatch
 from edge_lvr1.models.embedded.vision.tracker import Track, Tracker
 from edge_lvr1.models.embedded.vision.watch import Watcher
-from edge_lvr1.models.embedded.wording import SceneEvent
+from edge_lvr1.models.embedded.wording import FULL, SceneEvent
 
-FORMAT = 1
+FORMAT = 2
 _FLICKER_SCALE = 4.0
 _PASSING = {"mask", "figure", "stride", "shape"}  # of the last frame: not kept between windows
 
@@ -41,6 +42,9 @@ def dump(watcher: Watcher, until_s: float, *, done: bool) -> dict[str, Any]:
             "next_id": tracker.next_id,
             "light": {each.name: getattr(light, each.name) for each in fields(light)},
             "covered": watcher.covered,
+            "seen_s": watcher.seen_s,
+            "fruitless": watcher.fruitless,
+            "passing": watcher.passing,
         }
     return {
         "format": FORMAT,
@@ -48,6 +52,7 @@ def dump(watcher: Watcher, until_s: float, *, done: bool) -> dict[str, Any]:
         "done": done,
         "records": watcher.records,
         "events": watcher.events,
+        "full_s": watcher.full_s,
         "watch": state,
     }
 
@@ -69,6 +74,10 @@ def load(notes: Mapping[str, Any]) -> Watcher:
         records=[dict(record) for record in notes["records"]],
         events=[list(event) for event in notes["events"]],
         covered=state["covered"],
+        seen_s=state["seen_s"],
+        fruitless=state["fruitless"],
+        passing=state["passing"],
+        full_s=notes["full_s"],
     )
 
 
@@ -113,6 +122,9 @@ def pieces(notes: Mapping[str, Any], span: Span) -> list[dict[str, Any]]:
 def events(notes: Mapping[str, Any], span: Span) -> list[SceneEvent]:
     """The events of the whole picture in a span, in order of time."""
     inside = [SceneEvent(float(t), str(what)) for t, what in notes["events"] if span.contains(t)]
+    full_s = notes["full_s"]
+    if full_s is not None and full_s < span.end_s:
+        inside.append(SceneEvent(max(span.start_s, float(full_s)), FULL))
     return sorted(inside, key=lambda event: event.time_s)
 
 

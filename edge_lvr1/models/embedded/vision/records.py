@@ -14,6 +14,12 @@ from edge_lvr1.models.embedded.vision import colours
 from edge_lvr1.models.embedded.vision.tracker import Track
 from edge_lvr1.models.embedded.wording import Kind
 
+MOST_KEPT = 10_000
+"""Subjects of a recording that are kept at all: about 6 MB of notes."""
+
+MOST_DETAILED = 2_000
+"""Of these, the first are kept with their whole way."""
+
 _PATH_KEPT = 40
 _EDGE_SHARE = 0.02
 _STILL_S = 2.0
@@ -47,6 +53,16 @@ def judge(
         "early": track.first_s <= _EARLY_S,
         "still": [[round(a, 2), round(b, 2)] for a, b in still_spans(track, height)],
         "path": _short_path(track, width, height),
+    }
+
+
+def brief(record: dict[str, Any]) -> dict[str, Any]:
+    """A record with no more of its way than both ends, and of its pauses the longest."""
+    longest = max(record["still"], key=lambda span: span[1] - span[0], default=None)
+    return {
+        **record,
+        "path": [record["path"][0], record["path"][-1]],
+        "still": [longest] if longest else [],
     }
 
 

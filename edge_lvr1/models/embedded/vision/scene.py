@@ -53,6 +53,10 @@ class LightWatch:
             self.left_s = time_s
         return self._settle(time_s, _HOLD_BUSY_S if self._busy(time_s) else _HOLD_S)
 
+    def off(self, level: float) -> float:
+        """How far a level is from what it has been."""
+        return 0.0 if self.base is None else abs(level - self.base)
+
     def end(self, time_s: float) -> tuple[float, str] | None:
         """At the end of the recording: a change that there was no more time to confirm."""
         if self.left_s is None or self._busy(time_s):
@@ -66,14 +70,16 @@ class LightWatch:
     def _settle(self, time_s: float, hold_s: float) -> tuple[float, str] | None:
         if self.base is None or self.left_s is None:
             return None
-        levels = [level for when, level in self.recent if when > time_s - min(hold_s, 1.5)]
+        last_s, latest = self.recent[-1]
+        since_s = min(time_s, last_s) - min(hold_s, 1.5)
+        levels = [level for when, level in self.recent if when > since_s]
         steady = max(levels) - min(levels) < _STEADY
-        away = levels[-1] - self.base
+        away = latest - self.base
         if not steady or time_s - self.left_s < hold_s:
             return None
         event = (self.left_s, "dims" if away < 0 else "brightens")
         told = abs(away) >= _NOTABLE and not self.unsure
-        self.base, self.left_s = levels[-1], None
+        self.base, self.left_s = latest, None
         self.unsure = self._busy(time_s)
         return event if told else None
 

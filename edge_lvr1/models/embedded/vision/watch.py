@@ -16,13 +16,19 @@ from numpy.typing import NDArray
 
 from edge_lvr1.media.frames import Frame
 from edge_lvr1.models.embedded.vision import blobs, colours, records, scene
-from edge_lvr1.models.embedded.vision.background import Background, Image, Light
+from edge_lvr1.models.embedded.vision.background import LEARN, Background, Image, Light
 from edge_lvr1.models.embedded.vision.blobs import Blob, Box, Scene
 from edge_lvr1.models.embedded.vision.person import PersonLook, upright
 from edge_lvr1.models.embedded.vision.scene import LightWatch
 from edge_lvr1.models.embedded.vision.tracker import OUTLINE, Track, Tracker
 from edge_lvr1.models.embedded.wording import Kind
 
+_GAP_S = 1.0
+"""Frames further apart than this say nothing of motion."""
+
+_GLANCE_LEARN = 0.2
+_LIGHT_OFF = 0.08  # log level at a glance that is worth finding the moment of
+_MOST_PASSED = 30  # glances: five minutes
 _GHOST_S = 1.0
 _STAIN_S = 3.0
 _LEFT_S = 12.0
@@ -30,6 +36,7 @@ _FOREVER_S = 1800.0
 _MOST_LOOKS = 48
 _LOOK_EVERY_S = 0.35
 _MOST_SAMPLES = 40
+_UPSET, _UPSET_MORE = 0.12, 0.08  # shares of the picture: at all, and beside the subjects
 _STRIDES = (0.012, 0.4)  # heights between two frames: slower is standing, faster is a jump
 _SHAPE_PX = (32, 32)
 _ERODE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
@@ -49,19 +56,27 @@ class Watcher:
     records: list[dict[str, Any]] = field(default_factory=list)
     events: list[list[Any]] = field(default_factory=list)
     covered: float = 0.0
+    seen_s: float = 0.0  # when it looked last
+    fruitless: int = 0  # surprises that came to nothing, since one that did not
+    passing: int = 0  # glances yet to come that do not surprise
+    full_s: float | None = None  # from when on subjects were too many to be kept
     looks: bool = True
     last: Image | None = None  # not kept between windows
     look: PersonLook = field(default_factory=PersonLook.new)
 
     @classmethod
-    def of(cls, image: Image, *, looks: bool = True) -> Watcher:
+    def of(cls, frame: Frame, *, looks: bool = True) -> Watcher:
         """A watcher that takes a first frame for the empty scene."""
-        height, width = image.shape[:2]
-        return cls(Background.of(image), Tracker(width, height), looks=looks)
+        height, width = frame.image.shape[:2]
+        tracker = Tracker(width, height)
+        return cls(Background.of(frame.image), tracker, seen_s=frame.time_s, looks=looks)
 
     def step(self, frame: Frame) -> None:
         """Take in the next frame."""
-        image = frame.image
+        image, after_s = frame.image, frame.time_s - self.seen_s
+        self.seen_s = frame.time_s
+        if after_s > _GAP_S:
+            self.last = None
         if image.shape != self.background.picture.shape:  # a part from another camera mode
             self._cut(image, frame.time_s)
             self.tracker.height, self.tracker.width = image.shape[:2]
@@ -85,7 +100,41 @@ class Watcher:
             if track.seen and track.last_s == frame.time_s:
                 self._look(track, seen, frame.time_s)
         keep = _protected(found, mask.shape) & ~healed
-        self.background.learn(image, seen.lit, light, seen.difference, keep)
+        share = LEARN if after_s <= _GAP_S else _GLANCE_LEARN
+        self.background.learn(image, seen.lit, light, seen.difference, keep, share)
+
+    def surprised(self, frame: Frame) -> bool:
+        """Whether a glance shows what the last look would not have led to expect."""
+        if self.passing > 0:
+            self.passing -= 1
+            return False
+        if frame.image.shape != self.background.picture.shape:
+            return True
+        light = self.background.fit(frame.image, self._occupied(frame.time_s))
+        seen = _compare(self.background, frame.image, light, None)
+        mask = self.background.differs(seen.difference)
+        if float((mask > 0).mean()) > max(_UPSET, self.covered + _UPSET_MORE):
+            return True
+        if self.light.off(scene.light_level(seen.lit)) > _LIGHT_OFF:
+            return True
+        found = [blob for blob in blobs.find(mask, seen) if blob.edge > OUTLINE]
+        there = [t for t in self.tracker.tracks if t.confirmed and t.last_s == self.seen_s]
+        return not all(
+            any(track.box.overlap(blob.box) > 0 for track in self.tracker.tracks) for blob in found
+        ) or not all(any(track.box.overlap(blob.box) > 0 for blob in found) for track in there)
+
+    def known(self) -> int:
+        """How much has been told: grows with every subject that goes, and every event."""
+        return len(self.records) + len(self.events)
+
+    def mind(self, before: int) -> None:
+        """After a surprise was looked into: where it came to nothing, the next have to wait.
+
+        Trees in the wind surprise at every glance, and would have all be looked at closely.
+        """
+        in_view = any(kind_of(track, self.tracker) for track in self.tracker.tracks)
+        self.fruitless = 0 if in_view or self.known() > before else self.fruitless + 1
+        self.passing = min(2**self.fruitless - 1, _MOST_PASSED)
 
     def end(self, time_s: float) -> None:
         """At the end of the recording: what is in view still is told too."""
@@ -93,7 +142,7 @@ class Watcher:
         if event:
             self.events.append([round(event[0], 2), event[1]])
         for track in self.tracker.tracks:
-            stays = min(track.alive_s, track.last_s) > time_s - 0.7
+            stays = min(track.alive_s, track.last_s) > self.seen_s - 0.5
             if stays:
                 track.last_s = time_s
             self._finish(track, stays=stays)
@@ -105,8 +154,13 @@ class Watcher:
             track.path = [p for p in track.path if p[0] <= track.last_s] or track.path[:1]
         size = self.tracker.width, self.tracker.height
         record = records.judge(track, *size, rests=rests, stays=stays)
-        if record is not None:
-            self.records.append(record)
+        if record is None:
+            return
+        if len(self.records) < records.MOST_KEPT:
+            brief = len(self.records) >= records.MOST_DETAILED
+            self.records.append(records.brief(record) if brief else record)
+        elif self.full_s is None or record["from_s"] < self.full_s:
+            self.full_s = record["from_s"]
 
     def _occupied(self, time_s: float) -> NDArray[np.bool_]:
         occupied = np.zeros(self.background.flicker.shape, bool)
@@ -119,7 +173,7 @@ class Watcher:
     def _upset(self, seen: Scene, mask: NDArray[np.uint8], light: Light, time_s: float) -> bool:
         """Whether the whole picture changed: a moved camera or a cut; the model is made new."""
         share = float((mask > 0).mean())
-        if share < 0.12 or share < self.covered + 0.08:
+        if share < _UPSET or share < self.covered + _UPSET_MORE:
             return False
         dx, dy, sure = scene.displacement(seen.edges, seen.lit_edges)
         if max(abs(dx), abs(dy)) >= 1 and sure > 0.05:
@@ -253,9 +307,14 @@ def _fate(track: Track, time_s: float, tracker: Tracker) -> str | None:
     if still_s < _LEFT_S:
         return None
     # People stand and vehicles park for long; other things have been put down.
-    kind = records.kind_of(track, tracker.width, tracker.height)
+    kind = kind_of(track, tracker)
     figure = kind in (Kind.PERSON, Kind.VEHICLE) or track.votes >= 3
     return None if figure and still_s < _FOREVER_S else "left"
+
+
+def kind_of(track: Track, tracker: Tracker) -> Kind | None:
+    """What a track looks like so far."""
+    return records.kind_of(track, tracker.width, tracker.height)
 
 
 def _protected(found: list[Blob], shape: tuple[int, ...]) -> NDArray[np.bool_]:

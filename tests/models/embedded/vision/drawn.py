@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -89,10 +89,10 @@ def shots(
         yield np.clip(draw(index / FPS) + field, 0, 255).astype(np.uint8)
 
 
-def watched(footage: Footage) -> Notes:
+def watched(footage: Footage, active: Sequence[Span] | None = None) -> Notes:
     """The last notes of a watch, as they come back from storage."""
     last: Notes | None = None
-    for notes in EmbeddedCaptioner().watch(footage, None):
+    for notes in EmbeddedCaptioner().watch(footage, None, active):
         last = json.loads(json.dumps(notes))
     assert last is not None
     return last

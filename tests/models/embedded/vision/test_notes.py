@@ -55,6 +55,7 @@ def recordings(draw: st.DrawFn) -> dict[str, Any]:
         "done": True,
         "records": draw(st.lists(records(), max_size=6)),
         "events": draw(st.lists(st.tuples(times, what).map(list), max_size=4)),
+        "full_s": draw(st.one_of(st.none(), times)),
         "watch": {},
     }
 
