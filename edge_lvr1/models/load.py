@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from edge_lvr1.config import Settings, Tree
 from edge_lvr1.domain import Level
 from edge_lvr1.errors import SettingsError
-from edge_lvr1.models.base import Agent, Captioner
+from edge_lvr1.models.base import Agent, Captioner, Embedder
 from edge_lvr1.models.looking import Look
 from edge_lvr1.models.residency import LoadableAgent, Residency, ResidentAgent, ResidentCaptioner
 
@@ -107,6 +107,18 @@ def tree_of(settings: Settings) -> Tree:
         return settings.tree
     parents = "fold" if settings.models.captioner == "embedded" else "frames"
     return settings.tree.model_copy(update={"parents": parents})
+
+
+def load_embedder(settings: Settings) -> Embedder | None:
+    """The embedder that the settings name; None where they name none. Raises BundleError."""
+    path = settings.models.embedder_bundle
+    if path is None:
+        return None
+    from edge_lvr1 import bundle
+    from edge_lvr1.models.onnx.embedder import OnnxEmbedder
+
+    found = bundle.load(path, "embedder", allow_failed=settings.models.allow_failed)
+    return OnnxEmbedder(found, settings.models.provider, settings.models.threads)
 
 
 def looks_of(tree: Tree) -> dict[Level, Look]:
