@@ -17,7 +17,8 @@ def cosine(vectors: NDArray[np.int8], unit: NDArray[np.float32]) -> NDArray[np.f
     """Cosines of int8 vectors [n, dim] with a unit vector [dim]; of one that is 0, 0."""
     wide = vectors.astype(np.float32)
     lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))
-    return np.asarray((wide @ unit) / np.where(lengths > 0, lengths, 1), np.float64)
+    found = np.asarray((wide @ unit) / np.where(lengths > 0, lengths, 1), np.float64)
+    return np.round(found, 6)  # float32 tells no more; equal vectors are to be equal
 
 
 def signs(vectors: NDArray[np.int8] | NDArray[np.float32]) -> NDArray[np.uint64]:

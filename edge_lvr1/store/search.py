@@ -83,7 +83,7 @@ def _vector(text: str, meaning: Meaning | None) -> NDArray[np.float32] | None:
     if meaning is None:
         return None
     try:
-        return meaning.embed([text])[0]
+        return np.asarray(meaning.embed([text])[0], np.float32)
     except ModelError as error:
         logger.warning("search goes by words alone: %s", error)
         return None

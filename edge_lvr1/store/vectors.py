@@ -346,5 +346,8 @@ def _save(path: Path, content: NDArray[np.int8] | NDArray[np.uint64]) -> None:
 def _by_block(places: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
     """Ascending places as rows of each block."""
     blocks, starts = np.unique(places >> SHIFT, return_index=True)
-    parts = np.split(places % SIZE, starts[1:])
-    return list(zip(blocks.tolist(), parts, strict=True))
+    ends = [*starts[1:].tolist(), len(places)]
+    return [
+        (block, places[start:end] % SIZE)
+        for block, start, end in zip(blocks.tolist(), starts.tolist(), ends, strict=False)
+    ]

@@ -100,7 +100,9 @@ def test_search_syntax_is_only_words(archive: Archive, text: str) -> None:
     assert nodes(search(archive, text)) == [(1, 1, 1)]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None
+)
 @given(
     text=st.text(st.characters(), max_size=60) | st.text('"*^:(){}+-ANDORNEAR 0a\0', max_size=30)
 )
@@ -110,7 +112,9 @@ def test_any_text_can_be_searched_for(archive: Archive, text: str) -> None:
     assert search(archive, f"{text} zzzz") == []
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
+)
 @given(text=st.text(st.characters(), max_size=60))
 def test_caption_is_found_by_its_own_words(trees: Trees, archive: Archive, text: str) -> None:
     recording = add(trees, sha256=f"{len(trees.recordings())}")
