@@ -10,18 +10,18 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from edge_lvr1.config import Ingest, Tree
 from edge_lvr1.domain import Caption, CaptionCost, Level, Node, NodeId, Recording, Span, TreePlan
 from edge_lvr1.errors import ModelError, NotFoundError
 from edge_lvr1.media.frames import Footage, Wanted
-from edge_lvr1.media.words import with_words
+from edge_lvr1.media.words import with_words, without_words
 from edge_lvr1.models.base import Captioner, Clip, Notes, Written
 from edge_lvr1.store.glances import Glances
 from edge_lvr1.store.trees import Trees
-from edge_lvr1.tree.gate import Decision, decide, inherited, order
+from edge_lvr1.tree.gate import Decision, decide, inherited, order, telling
 from edge_lvr1.tree.glance import glance
 from edge_lvr1.tree.plan import plan_tree
 
@@ -213,6 +213,8 @@ class _Work:
             of = self.plan.node(source)
             assert of is not None, f"{node.id} inherits from {source}, which is not in the tree"
             kept = self.written.get(source) or self.write(of, self.footage)
+            # The words found in the other span are not of this one.
+            kept = replace(kept, text=without_words(kept.text))
             written = inherited(node, self.decisions[node.id], kept)
         return Caption(
             node=node.id,
@@ -242,12 +244,14 @@ class _Work:
             for child in self.plan.children(node.id)
             if child.id in self.written
         ]
-        captioner = self.builder.captioner
-        # Details mean something only to the captioner (and version) that wrote them.
-        alien = any(
-            (child.written_by, child.version) != (captioner.name, captioner.version)
-            for child in children
-        )
-        if alien or len(children) < self.plan.width:
+        if len(children) < self.plan.width:
             return None
-        return captioner.fold(node, children)
+        captioner = self.builder.captioner
+        told = telling(children, self.decisions)
+        # Details mean something only to the captioner (and version) that wrote them.
+        if any(
+            (child.written_by, child.version) != (captioner.name, captioner.version)
+            for child in told
+        ):
+            return None
+        return captioner.fold(node, told)

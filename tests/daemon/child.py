@@ -101,9 +101,8 @@ def main(given: dict[str, Any]) -> int:
         socket=Path(given["socket"]),
         watch=tuple(map(Path, given["watch"])),
         listen=given.get("listen"),
-        ingest=Ingest(
-            settle_s=given["settle_s"], max_recording_s=given.get("max_recording_s", 7200.0)
-        ),
+        time_zone=given.get("time_zone"),
+        ingest=Ingest(settle_s=given["settle_s"], **given.get("ingest", {})),
     )
     real = load_backends(settings)
     captioner = Deadly(

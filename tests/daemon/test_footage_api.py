@@ -28,11 +28,17 @@ def test_recording_is_told_with_how_far_its_tree_is(
         "starts_at": "2026-03-14T09:30:00+01:00",
         "ends_at": "2026-03-14T09:30:16+01:00",
         "start_source": "file name",
+        "confidence": "likely",
         "duration_s": DURATION_S,
         "width": 2,
         "captioner": "fake",
         "nodes": 14,
         "captions": 14,
+        "calls_made": 14,
+        "calls_saved": 0,
+        "state": "queued",
+        "reason": "",
+        "remark": "",
         "queryable": True,
         "complete": True,
         "files": [str(footage)],
@@ -57,6 +63,7 @@ def test_tree_is_told_in_order_of_node_ids(http: Http, recording: Recording) -> 
         "end_s": 2.0,
         "caption": "A lorry is seen in (1,1,1).",
         "written_by": "fake 1",
+        "inherits": None,
     }
 
 

@@ -141,7 +141,7 @@ def test_file_that_failed_is_tried_again_when_it_changes(daemon: Daemon, footage
 
 
 def test_long_file_becomes_several_recordings(daemon: Daemon, footage: Path) -> None:
-    with daemon.running(fake=True, max_recording_s=6.0) as client:
+    with daemon.running(fake=True, ingest={"max_recording_s": 6.0}) as client:
         shutil.copy(footage, daemon.watched / "a.mp4")
         job = ended_jobs(client, 1)["a.mp4"]
         recordings = client.recordings()

@@ -121,7 +121,7 @@ def test_status_tells_recordings_queues_and_backends(
 
     assert (told["recordings"], told["queryable"], told["complete"]) == (1, 1, 1)
     assert told["questions"] == {"queued": 1, "running": 0}
-    assert told["jobs"] == {"queued": 0, "running": 0, "done": 0, "failed": 0}
+    assert told["jobs"] == {"queued": 0, "running": 0, "placed": 0, "done": 0, "failed": 0}
     assert (told["captioner"], told["agent"]) == ("fake", "scripted")
     assert told["data"] == str(context.settings.data)
 

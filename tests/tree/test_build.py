@@ -6,10 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from edge_lvr1.config import Tree
-from edge_lvr1.domain import Caption, Level, NodeId, Recording
+from edge_lvr1.config import Ingest, Tree
+from edge_lvr1.domain import Activity, Caption, Level, NodeId, Recording, Span
 from edge_lvr1.errors import ModelError, NotFoundError
 from edge_lvr1.media.frames import Footage
+from edge_lvr1.store.glances import Glances, StoredCue
+from edge_lvr1.store.search import search
 from edge_lvr1.store.trees import Trees
 from edge_lvr1.tree.build import CAPTION, WATCH
 from tests.tree.scripted import NOTES, BrokenError, ScriptedCaptioner, add, builder
@@ -71,7 +73,7 @@ def test_from_frames_the_widest_come_first_each_by_looking(trees: Trees) -> None
         between=lambda: queryable.append(trees.progress(recording.id).queryable),
     )
 
-    assert levels(captioner.asked) == [Level.HIGH] * 2 + [Level.MEDIUM] * 4 + [Level.LOW] * 8
+    assert levels(captioner.asked) == [Level.HIGH] * 2 + [Level.LOW] * 8 + [Level.MEDIUM] * 4
     assert captioner.folded == []
     assert captions[0].text.startswith("Looked from 0.0 to 10.0 knowing")
     notes_and_high = 1 + NOTES + 2
@@ -290,3 +292,87 @@ def test_first_of_two_captioners_of_a_node_wins(trees: Trees) -> None:
 
     assert first == second == trees.caption(recording.id, NodeId((1, 1, 1)))
     assert trees.progress(recording.id).captioned == 1
+
+
+def still_but(trees: Trees, active: Span, sha256: str = "still") -> Recording:
+    """A recording in which something happens in one span."""
+    recording = add(trees, sha256=sha256)
+    curve = Activity((0.0,), (0.0,), (active,))
+    Glances(trees.archive).put(recording.id, curve, (), (), 0)
+    return recording
+
+
+@ORDERS
+def test_what_stands_still_is_captioned_without_the_captioner(trees: Trees, settings: Tree) -> None:
+    captioner = ScriptedCaptioner()
+    recording = still_but(trees, Span(6.0, 6.5))
+
+    captions = {caption.node: caption for caption in build(recording, trees, captioner, settings)}
+
+    assert len(captions) == NODES
+    first, lively = NodeId((1, 1, 1)), NodeId((1, 2, 1))
+    assert set(captioner.asked) == {first, lively}
+    assert {node for node, caption in captions.items() if caption.inherits is None} == {
+        first,
+        lively,
+    }
+    assert captions[NodeId((2, 2, 2))].text.startswith("No motion seen.")
+    assert captions[NodeId((2, 2, 2))].inherits == first
+    assert captions[NodeId((1,))].text == captions[lively].text
+    told = trees.progress(recording.id)
+    assert (told.calls_made, told.calls_saved) == (2, NODES - 2)
+
+
+@ORDERS
+def test_with_the_gate_off_the_captioner_is_asked_of_every_node(
+    trees: Trees, settings: Tree
+) -> None:
+    captioner = ScriptedCaptioner()
+    recording = still_but(trees, Span(6.0, 6.5))
+    work = builder(trees, captioner, settings, ingest=Ingest(gate="off"))
+
+    work.build(recording, Footage(recording.parts))
+
+    assert len(captioner.asked) == NODES
+    assert trees.progress(recording.id).calls_saved == 0
+
+
+def test_still_node_on_demand_is_the_one_the_build_would_write(trees: Trees) -> None:
+    whole = build(still_but(trees, Span(6.0, 6.5)), trees, ScriptedCaptioner(), FRAMES)
+    recording = still_but(trees, Span(6.0, 6.5), "asked")
+    with pytest.raises(BrokenError):
+        build(recording, trees, ScriptedCaptioner(breaks_after=NOTES), FRAMES)
+
+    asked = [
+        ask(recording, caption.node.path, trees, ScriptedCaptioner(), FRAMES) for caption in whole
+    ]
+
+    assert asked == whole
+
+
+def test_words_found_with_the_footage_stand_in_the_captions_of_their_spans(trees: Trees) -> None:
+    recording = add(trees)
+    active = Activity((0.0,), (0.0,), (Span(0.0, 2.0),))
+    cue = StoredCue(Span(11.0, 12.0), "Gate two is open", "gate.srt")
+    Glances(trees.archive).put(recording.id, active, (), [cue], 0)
+
+    captions = {
+        caption.node: caption.text for caption in build(recording, trees, ScriptedCaptioner())
+    }
+
+    holding = {node for node, text in captions.items() if "Gate two is open" in text}
+    assert holding == {NodeId((2,)), NodeId((2, 1)), NodeId((2, 1, 1))}
+    assert next(hit.node for hit in search(trees.archive, "gate two open")) in holding
+
+
+def test_recording_that_was_put_together_anew_is_not_built(trees: Trees) -> None:
+    recording, captioner = add(trees), ScriptedCaptioner()
+
+    def change() -> None:
+        with trees.archive.transaction() as db:
+            db.execute("UPDATE recordings SET revision = revision + 1")
+
+    with pytest.raises(NotFoundError):
+        build(recording, trees, captioner, between=change)
+
+    assert trees.notes(recording.id) is None
