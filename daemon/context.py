@@ -18,6 +18,7 @@ from edge_lvr1.store.db import Archive
 from edge_lvr1.store.glances import Glances
 from edge_lvr1.store.queues import BuildQueue, IngestQueue, QuestionQueue
 from edge_lvr1.store.trees import Trees
+from edge_lvr1.store.vectors import Meaning
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Context:
     turnstile: Turnstile
     backends: Backends
     decoder: Decoder = HERE
+    meaning: Meaning | None = None
     hub: Hub = field(default_factory=Hub)
     activity: Activity = field(default_factory=Activity)
     clock: Callable[[], float] = time.time

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
@@ -139,11 +140,12 @@ def search_routes(context: Context) -> APIRouter:
         until: datetime | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 20,
     ) -> HitsOut:
-        """Captions that have some of the words, best first."""
+        """Captions that have some of the words, or with an embedder their meaning, best first."""
         if not q.strip():
             raise QuestionError("there is nothing to search for; give words as q")
         scope = scope_of(context.trees, recording, camera or (), since, until)
-        return HitsOut(hits=[_hit(hit) for hit in search(context.archive, q, scope, limit)])
+        hits = search(context.archive, q, scope, limit, context.meaning)
+        return HitsOut(hits=[_hit(hit) for hit in hits])
 
     return routes
 
@@ -208,6 +210,7 @@ def _hit(hit: Hit) -> HitOut:
         starts_at=hit.starts_at,
         caption=hit.caption,
         score=hit.score,
+        thumbnail=f"/v1/recordings/{hit.recording}/thumbnail?node={quote(str(hit.node))}",
     )
 
 

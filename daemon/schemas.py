@@ -217,6 +217,7 @@ class HitOut(_Out):
     starts_at: datetime
     caption: Shown
     score: float
+    thumbnail: str = Field(description="where its picture is")
 
 
 class HitsOut(_Out):

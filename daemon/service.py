@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from edge_lvr1.config import Settings
@@ -13,6 +13,7 @@ from edge_lvr1.daemon.answering import Answering
 from edge_lvr1.daemon.api import create_app
 from edge_lvr1.daemon.building import Building
 from edge_lvr1.daemon.context import Context
+from edge_lvr1.daemon.indexing import IndexWork, meaning_of
 from edge_lvr1.daemon.ingest_work import BuildWork, IntakeWork
 from edge_lvr1.daemon.intake import Intake
 from edge_lvr1.daemon.listen import check_path, sole_daemon, tcp_socket, unix_socket
@@ -165,6 +166,7 @@ def _compose(
         turnstile=turnstile,
         backends=backends,
         decoder=decoder,
+        meaning=meaning_of(archive, settings.data, backends.embedder),
     )
     return context, _Parts(_workers(context, builder), folders, schedule, turnstile)
 
@@ -189,9 +191,10 @@ def _workers(context: Context, builder: Builder) -> list[Worker]:
         context.decoder,
         time.monotonic,
     )
-    work = {
+    work: dict[str, Callable[[], bool]] = {
         "intake": IntakeWork(context, intake),
         "build": BuildWork(context, Building(builder, context.decoder)),
         "questions": QuestionWork(context, answering),
+        "index": IndexWork(context.archive, context.turnstile, context.meaning),
     }
     return [Worker(name, context.turnstile, one) for name, one in work.items()]

@@ -240,7 +240,7 @@ def search(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find captions by words, best first."""
+    """Find captions by words, and by meaning where there is an embedder, best first."""
     with _client(socket) as client:
         hits = client.search(
             words, recording, camera or (), _aware(since), _aware(until), limit=limit

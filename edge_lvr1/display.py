@@ -212,12 +212,13 @@ def hits(found: Sequence[Mapping[str, Any]]) -> RenderableType:
         (
             f"{hit['recording']} {hit['node']}",
             str(hit["camera"]),
+            wall_clock(hit["starts_at"]),
             f"{clock(hit['start_s'])} to {clock(hit['end_s'])}",
             plain(str(hit["caption"]), limit=300),
         )
         for hit in found
     ]
-    return table(("recording, node", "camera", "span", "caption"), rows)
+    return table(("recording, node", "camera", "time", "span", "caption"), rows)
 
 
 def questions(listed: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """Captioner and agent, both safe to use by two threads, and who of them is in memory."""
+    """Captioner and agent, both safe to use by two threads, and who of them is in memory.
+
+    With an embedder, search goes by meaning as well.
+    """
 
     captioner: Captioner
     agent: Agent
     residency: Residency
+    embedder: Embedder | None = None
 
 
 def load_backends(settings: Settings) -> Backends:
@@ -41,6 +45,7 @@ def load_backends(settings: Settings) -> Backends:
         captioner=load_captioner(settings, residency),
         agent=load_agent(settings, residency),
         residency=residency,
+        embedder=load_embedder(settings),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import logging
 from collections.abc import Mapping, Sequence
@@ -59,7 +60,7 @@ class OnnxEmbedder:
     ) -> None:
         self.bundle = bundle
         self.facts = EmbedderFacts.of(bundle.manifest.extra)
-        self.name = f"onnx: {bundle.manifest.source}"
+        self.name = f"onnx: {bundle.manifest.source} {_fingerprint(bundle)}"
         self.dim = self.facts.dimension
         self.memory_mb = bundle.manifest.memory_estimate_mb
         self.provider = provider or bundle.manifest.target
@@ -130,8 +131,15 @@ class OnnxEmbedder:
         tokenizer = package.Tokenizer.from_file(str(self.bundle.path / TOKENIZER))
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length=self.facts.max_tokens)
-        self._session = self._opened()
+        # The session last: another thread takes it for the sign that all is loaded.
         self._tokenizer = tokenizer
+        self._session = self._opened()
+
+
+def _fingerprint(bundle: Bundle) -> str:
+    """Tells bundles with other weights apart, whose vectors cannot be compared."""
+    files = "".join(f"{name}{digest}" for name, digest in sorted(bundle.manifest.files.items()))
+    return hashlib.sha256(files.encode()).hexdigest()[:12]
 
 
 def pool(
