@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -191,8 +192,8 @@ def test_stretches_cover_the_recording_and_all_activity_closely(
 
     assert way[0].span.start_s == 0.0
     assert way[-1].span.end_s == duration_s
-    assert all(one.span.end_s == two.span.start_s for one, two in zip(way, way[1:], strict=False))
-    assert all(one.close != two.close for one, two in zip(way, way[1:], strict=False))
+    assert all(one.span.end_s == two.span.start_s for one, two in pairwise(way))
+    assert all(one.close != two.close for one, two in pairwise(way))
     close_s = [stretch.span for stretch in way if stretch.close]
     for span in active:
         if span.start_s < min(span.end_s, duration_s):

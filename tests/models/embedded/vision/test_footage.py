@@ -103,9 +103,12 @@ def test_people_wear_what_they_wore(people: Seen) -> None:
     assert told_first == ["grey", "black", "black", "black", "grey", "grey"]
 
 
-@pytest.mark.parametrize("name", ["people", "cars"])
-def test_exposure_is_not_told_as_light(name: str, request: pytest.FixtureRequest) -> None:
-    assert not whole(request.getfixturevalue(name)).events
+def test_exposure_for_people_is_not_told_as_light(people: Seen) -> None:
+    assert not whole(people).events
+
+
+def test_exposure_for_cars_is_not_told_as_light(cars: Seen) -> None:
+    assert not whole(cars).events
 
 
 def test_four_cars_with_colours_and_directions(cars: Seen) -> None:
