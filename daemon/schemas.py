@@ -21,10 +21,13 @@ from pydantic import (
 from edge_lvr1.domain import (
     Action,
     Answer,
+    CountObjects,
     Evidence,
     FinalAnswer,
     GetCaption,
     Invalid,
+    ListRecordings,
+    SearchCaptions,
     Step,
     VideoQa,
 )
@@ -92,6 +95,7 @@ class StepOut(_Out):
     reply: Shown
     seconds: float
     repeated: bool
+    hint: Shown = Field(default="", description="what the loop added to the observation")
 
 
 class AnswerOut(_Out):
@@ -113,6 +117,9 @@ class AnswerOut(_Out):
     agent: str = ""
     captioner: str = ""
     searched: list[Shown] = []
+    confirmation: str | None = Field(
+        default=None, description="confirmed, not_confirmed or unclear, where it was asked for"
+    )
 
     @model_serializer(mode="wrap")
     def _without_idle_option(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -327,6 +334,7 @@ def step_out(step: Step) -> StepOut:
         reply=step.reply,
         seconds=step.seconds,
         repeated=step.repeated,
+        hint=step.hint,
     )
 
 
@@ -346,16 +354,29 @@ def answer_fields(answer: Answer | None) -> dict[str, Any]:
         "agent": answer.agent,
         "captioner": answer.captioner,
         "searched": list(answer.searched),
+        "confirmation": answer.confirmation.value if answer.confirmation else None,
     }
 
 
 def action_text(action: Action) -> str:
     """An action in one line."""
-    if isinstance(action, GetCaption):
-        return f"get_caption({action.node})"
-    if isinstance(action, VideoQa):
-        return f'video_qa({action.node}, "{action.query}")'
     if isinstance(action, FinalAnswer):
         return f"answer: {action.text}"
-    assert isinstance(action, Invalid)
-    return f"not a legal move: {action.reason}"
+    if isinstance(action, Invalid):
+        return f"not a legal move: {action.reason}"
+    name, *arguments = _call(action)
+    return f"{name}({', '.join(arguments)})"
+
+
+def _call(
+    action: GetCaption | VideoQa | SearchCaptions | ListRecordings | CountObjects,
+) -> tuple[str, ...]:
+    if isinstance(action, GetCaption):
+        return "get_caption", str(action.node)
+    if isinstance(action, VideoQa):
+        return "video_qa", str(action.node), f'"{action.query}"'
+    if isinstance(action, SearchCaptions):
+        return "search_captions", f'"{action.words}"'
+    if isinstance(action, ListRecordings):
+        return ("list_recordings", f'"{action.camera}"') if action.camera else ("list_recordings",)
+    return "count_objects", str(action.node), f'"{action.what}"'

@@ -255,6 +255,14 @@ class Caption:
     inherits: NodeId | None = None
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class TimeSpan:
+    """A half-open span of wall-clock time, aware: with UTC offsets."""
+
+    since: datetime
+    until: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Which footage a question is about; an empty scope is the whole archive."""
@@ -263,11 +271,24 @@ class Scope:
     cameras: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
+    times: tuple[TimeSpan, ...] = ()  # within since and until; () for all between them
+
+    def overlaps(self, since: datetime, until: datetime) -> bool:
+        """Whether a wall-clock span holds any moment that the scope names."""
+        if self.since is not None and until <= self.since:
+            return False
+        if self.until is not None and since >= self.until:
+            return False
+        return not self.times or any(t.since < until and since < t.until for t in self.times)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What was asked, of which footage, with which budget."""
+    """What was asked, of which footage, with which budget.
+
+    `about` is the text without the words that named its scope ("on camera 3 last night"),
+    where it had such; `read_as` says which scope was read from them.
+    """
 
     id: str
     text: str
@@ -276,6 +297,9 @@ class Question:
     scope: Scope = Scope()
     max_rounds: int = 10
     max_seconds: float = 120.0
+    confirm: bool = False
+    about: str = ""
+    read_as: str = ""
 
     @property
     def letters(self) -> str:
@@ -299,6 +323,28 @@ class VideoQa:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchCaptions:
+    """Ask an index of the tree for captions that mention words."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListRecordings:
+    """Ask which recordings the question is about; `camera` narrows, "" does not."""
+
+    camera: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CountObjects:
+    """Have the things of one kind in the clip of a leaf counted."""
+
+    node: NodeId
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class FinalAnswer:
     """The agent's answer, as it wrote it."""
 
@@ -312,12 +358,17 @@ class Invalid:
     reason: str
 
 
-Action: TypeAlias = GetCaption | VideoQa | FinalAnswer | Invalid
+Action: TypeAlias = (
+    GetCaption | VideoQa | SearchCaptions | ListRecordings | CountObjects | FinalAnswer | Invalid
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A round: the agent's reply, the action read from it, and what came back."""
+    """A round: the agent's reply, the action read from it, and what came back.
+
+    `hint` is the part of the observation that the loop added of its own, where it did.
+    """
 
     round: int
     recording: int
@@ -327,6 +378,15 @@ class Step:
     observation: str
     seconds: float
     repeated: bool = False
+    hint: str = ""
+
+
+class Confirmation(str, Enum):
+    """What a second look at an answer's evidence came to."""
+
+    CONFIRMED = "confirmed"
+    NOT_CONFIRMED = "not_confirmed"
+    UNCLEAR = "unclear"
 
 
 class Verdict(str, Enum):
@@ -366,3 +426,4 @@ class Answer:
     agent: str = ""
     captioner: str = ""
     searched: tuple[str, ...] = field(default=())
+    confirmation: Confirmation | None = None  # None where it was not asked for

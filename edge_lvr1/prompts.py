@@ -9,9 +9,10 @@ here beside the pattern that reads it. Nothing here knows what a conversation is
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
-from edge_lvr1.domain import OPTION_LETTERS, Level, NodeId, Span
+from edge_lvr1.domain import OPTION_LETTERS, Level, NodeId, Recording, Span
 
 SYSTEM = """\
 You answer a question about a video. You cannot see the video. You read captions of it, \
@@ -51,12 +52,37 @@ ASKED_BEFORE = "You have asked this of this clip before; what came back stands a
 NO_LOOK = "could not be looked at"
 """Stands in what an agent is told when the clip of a node could not be looked at."""
 
+MORE_TOOLS: Mapping[str, str] = MappingProxyType(
+    {
+        "search_captions": (
+            '<tool>search_captions("words")</tool> to be told which captions of this video '
+            "mention words,"
+        ),
+        "list_recordings": (
+            '<tool>list_recordings()</tool> or <tool>list_recordings("camera")</tool> to be told '
+            "which recordings the question is about,"
+        ),
+        "count_objects": (
+            '<tool>count_objects((h,m,l), "person")</tool> to have the things of one kind counted '
+            "in the clip of a low-level node, once you have read its caption,"
+        ),
+    }
+)
+"""What the system turn says of the tools that not every agent knows."""
+
+_ANSWER_LINE = "<answer>your answer</answer> to end."
 _OWN_LETTER = re.compile(r"\s*\(?([A-J])[.):]\s+", re.ASCII)
 
 
-def system_turn(width: int, wording: str = SYSTEM) -> str:
-    """The system turn, with the tree's width in place of {W}."""
-    return wording.replace("{W}", str(width))
+def system_turn(width: int, wording: str = SYSTEM, tools: Collection[str] = ()) -> str:
+    """The system turn, with the tree's width in place of {W}.
+
+    Of `tools`, those beyond get_caption and video_qa are named too; an agent that has none
+    reads the wording as it is.
+    """
+    more = "".join(f"{line}\n" for name, line in MORE_TOOLS.items() if name in tools)
+    worded = wording.replace(_ANSWER_LINE, more + _ANSWER_LINE) if more else wording
+    return worded.replace("{W}", str(width))
 
 
 def option_texts(options: Sequence[str]) -> tuple[str, ...]:
@@ -122,3 +148,61 @@ INFORMATION_TURN = re.compile(r"\A<information>(?P<text>.*?)</information>", re.
 def refused(reason: str) -> str:
     """What an agent is told of a reply that is not a legal move."""
     return f"That reply was not a legal move. {reason}"
+
+
+def hint(words: Sequence[str], nodes: Sequence[NodeId], why: str = "") -> str:
+    """What the loop tells an agent that is lost: captions from the index that may help."""
+    what = f"captions that mention {', '.join(words)}" if words else "captions that may tell"
+    named = ", ".join(map(str, nodes))
+    return f"Hint: {f'{why} ' if why else ''}{what}: {named}. Read get_caption({nodes[0]})."
+
+
+HINT_LINE = re.compile(r"Hint: [^\n<]*")
+
+NOTHING_READ = "you have read no caption that bears this out;"
+NOT_ALL_READ = "before you say that it is not there, see the"
+
+
+def learnt(texts: Sequence[str]) -> str:
+    """The line that tells, in a later recording's first turn, what the ones before came to."""
+    return f"Known from other recordings: {' '.join(texts)}"
+
+
+def confirm_query(question: str, answer: str) -> str:
+    """What a look at an answer's evidence is asked."""
+    return f"Does this clip show that the answer to the question {question!r} is {answer!r}?"
+
+
+def refuted(said: Sequence[tuple[NodeId, str]]) -> str:
+    """What an agent is told whose answer a look at its own evidence did not bear out."""
+    looks = " ".join(f"{node}: {text}" for node, text in said)
+    return (
+        "The clips that your answer rests on were looked at again, and do not bear it out. "
+        f"{looks} Look elsewhere, or answer anew."
+    )
+
+
+def found_captions(words: str, found: Sequence[tuple[NodeId, Span]]) -> str:
+    """What comes back from search_captions."""
+    if not found:
+        return f'No caption of this video mentions "{words}".'
+    nodes = ", ".join(f"{node} from {span.start_s:.1f} to {span.end_s:.1f}" for node, span in found)
+    return f'Captions that mention "{words}", best first: {nodes}.'
+
+
+def listed_recordings(recordings: Sequence[Recording], number: int, this: int) -> str:
+    """What comes back from list_recordings: some of `number` recordings, `this` pointed out."""
+    if not recordings:
+        return "No recording that the question is about is of that camera."
+    lines = (
+        f"{one.id}{' (this video)' if one.id == this else ''}: {one.camera}, "
+        f"{one.starts_at.isoformat(' ', 'seconds')}, {one.duration_s:.0f} s"
+        for one in recordings
+    )
+    more = f"; and {number - len(recordings)} more" if number > len(recordings) else ""
+    return f"Recordings that the question is about: {'; '.join(lines)}{more}."
+
+
+def count_query(what: str) -> str:
+    """What a look at a leaf is asked for count_objects."""
+    return f"How many of these does this clip show: {what}? Begin with the number."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,14 +91,25 @@ class Message:
     content: str
 
 
+TWO_TOOLS = frozenset({"get_caption", "video_qa"})
+"""What LongVideo-R1 was trained on: what an agent has that declares nothing else."""
+
+MORE_TOOLS = frozenset({"search_captions", "list_recordings", "count_objects"})
+"""What an agent may declare beyond these."""
+
+
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """What the agent may do next: what constrained decoding is built from."""
+    """What the agent may do next: what constrained decoding is built from.
+
+    `tools` are the names of the calls that it knows.
+    """
 
     width: int
     opened: frozenset[NodeId]
     letters: str = ""
     must_answer: bool = False
+    tools: frozenset[str] = TWO_TOOLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +164,23 @@ class Agent(Protocol):
         how to use one; the others go by the conversation alone.
         """
         ...
+
+
+@runtime_checkable
+class KnowsTools(Protocol):
+    """An agent that declares the tools that it knows."""
+
+    @property
+    def tools(self) -> frozenset[str]:
+        """The names of the calls that it may make."""
+        ...
+
+
+def tools_of(agent: Agent) -> frozenset[str]:
+    """The tools that an agent knows, of those that there are."""
+    if not isinstance(agent, KnowsTools):
+        return TWO_TOOLS
+    return agent.tools & (TWO_TOOLS | MORE_TOOLS)
 
 
 class Embedder(Protocol):

@@ -9,7 +9,7 @@ once, on the way in.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from edge_lvr1 import prompts
@@ -41,17 +41,24 @@ class Conversation:
         *,
         last: bool = False,
         system: str = prompts.SYSTEM,
+        tools: Collection[str] = (),
+        learnt: Sequence[str] = (),
     ) -> Conversation:
-        """System turn and user turn 1; `last` where only one round is left from the start."""
+        """System turn and user turn 1; `last` where only one round is left from the start.
+
+        `learnt` stands in a line of its own at the end; without it the turn is as trained.
+        """
         first = prompts.question_turn(
             harmless(question.text),
             [harmless(option) for option in question.options],
             duration_s,
             [(caption.span, harmless(caption.text)) for caption in highs],
         )
+        if learnt:
+            first = f"{first}\n{prompts.learnt([harmless(text) for text in learnt])}"
         return cls(
             (
-                Message("system", prompts.system_turn(len(highs), system)),
+                Message("system", prompts.system_turn(len(highs), system, tools)),
                 Message("user", _with_notice(first, last)),
             )
         )

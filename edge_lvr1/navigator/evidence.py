@@ -32,10 +32,13 @@ def cited(text: str, seen: Collection[NodeId]) -> list[NodeId]:
 
 def evidence_of(walk: Walk, answer: str, *, only_cited: bool = False) -> tuple[Evidence, ...]:
     """The evidence of a walk's answer; `only_cited` leaves out nodes merely opened."""
-    nodes = cited(answer, walk.seen)
-    if not nodes and not only_cited:
-        nodes = cited(walk.thought, walk.seen) or _opened(walk)
+    nodes = cited(answer, walk.seen) if only_cited else cited_or_opened(walk, answer)
     return tuple(_evidence(walk, node) for node in nodes)
+
+
+def cited_or_opened(walk: Walk, answer: str) -> list[NodeId]:
+    """The nodes that an answer rests on: those it names, its last thought names, or opened."""
+    return cited(answer, walk.seen) or cited(walk.thought, walk.seen) or _opened(walk)
 
 
 def _opened(walk: Walk) -> list[NodeId]:
@@ -56,10 +59,18 @@ def _evidence(walk: Walk, node: NodeId) -> Evidence:
     )
 
 
-def searched(walks: Iterable[Walk], left: Iterable[TreeView]) -> tuple[str, ...]:
-    """One line a recording: what was read of it, and what was not."""
+def searched(
+    walks: Iterable[Walk], left: Iterable[TreeView], unasked: Iterable[TreeView] = ()
+) -> tuple[str, ...]:
+    """One line a recording: what was read of it, and what was not.
+
+    `left` were to be asked when the budget was spent; of `unasked` the captions alone were
+    searched.
+    """
     lines = [_searched(walk) for walk in walks]
-    return (*lines, *(f"{_name(view)}: not searched, the budget was spent" for view in left))
+    lines += [f"{_name(view)}: not searched, the budget was spent" for view in left]
+    lines += [f"{_name(view)}: searched by its captions only" for view in unasked]
+    return tuple(lines)
 
 
 def _searched(walk: Walk) -> str:

@@ -7,21 +7,25 @@ say (a node the plan does not have) and points out repeats. Budgets are the loop
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from edge_lvr1 import prompts
 from edge_lvr1.domain import (
     Action,
     Caption,
-    FinalAnswer,
+    CountObjects,
     GetCaption,
     Invalid,
     Level,
+    ListRecordings,
     NodeId,
     Question,
+    Recording,
+    SearchCaptions,
     VideoQa,
 )
 from edge_lvr1.errors import EdgeLvr1Error
-from edge_lvr1.models.base import Moves
+from edge_lvr1.models.base import TWO_TOOLS, Finder, Moves
 from edge_lvr1.navigator.conversation import (
     Conversation,
     caption_observation,
@@ -32,25 +36,56 @@ from edge_lvr1.navigator.view import TreeView
 
 log = logging.getLogger(__name__)
 
+_MOST_FOUND = 8  # nodes that search_captions names
+_MOST_LISTED = 20  # recordings that list_recordings names
+
 
 class Walk:
-    """The state of a walk over one recording."""
+    """The state of a walk over one recording.
 
-    def __init__(self, question: Question, view: TreeView) -> None:
+    `finder` and `recordings` (those in scope) serve agents whose `tools` ask for them.
+    """
+
+    def __init__(
+        self,
+        question: Question,
+        view: TreeView,
+        *,
+        tools: frozenset[str] = TWO_TOOLS,
+        finder: Finder | None = None,
+        recordings: Sequence[Recording] = (),
+    ) -> None:
         self.question = question
         self.view = view
+        self.tools = tools
+        self.finder = finder
+        self.recordings = recordings
         self.conversation = Conversation(())
         self.seen: dict[NodeId, Caption] = {}
         self.opened: list[NodeId] = []
         self.looks: set[tuple[NodeId, str]] = set()
+        self.lookups: set[Action] = set()
         self.thought = ""
 
-    def begin(self, *, last: bool) -> None:
-        """Show the question and the high captions. Raises what the view raises."""
+    @property
+    def asked(self) -> str:
+        """What the agent is asked."""
+        return self.question.text
+
+    def begin(self, *, last: bool, learnt: Sequence[str] = ()) -> None:
+        """Show the question and the high captions. Raises what the view raises.
+
+        `learnt` is what the agent is told of other recordings.
+        """
         highs = [self.view.caption(node.id) for node in self.view.plan.at(Level.HIGH)]
         self.seen.update((caption.node, caption) for caption in highs)
         self.conversation = Conversation.begin(
-            self.question, self.view.plan.duration_s, highs, last=last
+            self.question,
+            self.view.plan.duration_s,
+            highs,
+            last=last,
+            tools=self.tools,
+            learnt=learnt,
         )
 
     def moves(self, *, last: bool) -> Moves:
@@ -60,6 +95,7 @@ class Walk:
             opened=frozenset(self.opened),
             letters=self.question.letters,
             must_answer=last,
+            tools=self.tools,
         )
 
     def checked(self, action: Action) -> Action:
@@ -74,15 +110,19 @@ class Walk:
             return self._open(action.node, last=last)
         if isinstance(action, VideoQa):
             return self._look(action, last=last)
+        if isinstance(action, CountObjects):
+            return self._look(VideoQa(action.node, prompts.count_query(action.what)), last=last)
+        if isinstance(action, SearchCaptions | ListRecordings):
+            return self._look_up(action, last=last)
         if isinstance(action, Invalid):
             return refusal_observation(action.reason, last=last), False
         return "", False
 
-    def take(self, reply: str, thought: str, action: Action, observation: str) -> None:
-        """Put a round into the conversation."""
+    def take(self, reply: str, thought: str, observation: str) -> None:
+        """Put a round into the conversation; nothing comes back from an answer that stands."""
         self.thought = thought or self.thought
         self.conversation = self.conversation.replied(reply)
-        if not isinstance(action, FinalAnswer):
+        if observation:
             self.conversation = self.conversation.told(observation)
 
     def _open(self, node: NodeId, *, last: bool) -> tuple[str, bool]:
@@ -99,7 +139,7 @@ class Walk:
         return caption_observation(caption, last=last), False
 
     def _look(self, action: VideoQa, *, last: bool) -> tuple[str, bool]:
-        look = (action.node, " ".join(action.query.lower().split()))
+        look = (action.node, _plain(action.query))
         if look in self.looks:
             return information_observation(prompts.ASKED_BEFORE, last=last), True
         self.looks.add(look)
@@ -111,3 +151,23 @@ class Walk:
             )
             said = f"The clip of {action.node} {prompts.NO_LOOK}: {error}. Go on without."
         return information_observation(said, last=last), False
+
+    def _look_up(self, action: SearchCaptions | ListRecordings, *, last: bool) -> tuple[str, bool]:
+        repeated = action in self.lookups
+        self.lookups.add(action)
+        if isinstance(action, SearchCaptions):
+            text = self._search(action.words)
+        else:
+            kept = [r for r in self.recordings if action.camera in ("", r.camera)]
+            here = self.view.recording.id
+            text = prompts.listed_recordings(kept[:_MOST_LISTED], len(kept), here)
+        return information_observation(text, last=last), repeated
+
+    def _search(self, words: str) -> str:
+        found = self.finder.find([words], _MOST_FOUND) if self.finder is not None else []
+        nodes = [node for one in found if (node := self.view.plan.node(one.node)) is not None]
+        return prompts.found_captions(words, [(node.id, node.span) for node in nodes])
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())

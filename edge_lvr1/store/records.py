@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from edge_lvr1.domain import (
     Action,
     Answer,
+    Confirmation,
+    CountObjects,
     Evidence,
     FinalAnswer,
     GetCaption,
     Invalid,
+    ListRecordings,
     NodeId,
     Question,
     Scope,
+    SearchCaptions,
     Span,
     Step,
+    TimeSpan,
     Verdict,
     VideoQa,
 )
@@ -36,14 +42,18 @@ def question_out(question: Question) -> dict[str, Any]:
             "cameras": list(scope.cameras),
             "since": scope.since.isoformat() if scope.since else None,
             "until": scope.until.isoformat() if scope.until else None,
+            "times": [[one.since.isoformat(), one.until.isoformat()] for one in scope.times],
         },
         "max_rounds": question.max_rounds,
         "max_seconds": question.max_seconds,
+        "confirm": question.confirm,
+        "about": question.about,
+        "read_as": question.read_as,
     }
 
 
 def question_in(stored: Mapping[str, Any]) -> Question:
-    """The question that `question_out` wrote."""
+    """The question that `question_out` wrote, also before it wrote all of today's fields."""
     scope = stored["scope"]
     return Question(
         id=stored["id"],
@@ -55,33 +65,45 @@ def question_in(stored: Mapping[str, Any]) -> Question:
             cameras=tuple(scope["cameras"]),
             since=datetime.fromisoformat(scope["since"]) if scope["since"] else None,
             until=datetime.fromisoformat(scope["until"]) if scope["until"] else None,
+            times=tuple(
+                TimeSpan(datetime.fromisoformat(since), datetime.fromisoformat(until))
+                for since, until in scope.get("times", ())
+            ),
         ),
         max_rounds=stored["max_rounds"],
         max_seconds=stored["max_seconds"],
+        confirm=stored.get("confirm", False),
+        about=stored.get("about", ""),
+        read_as=stored.get("read_as", ""),
     )
+
+
+_KINDS: Mapping[str, type[Action]] = {
+    "get_caption": GetCaption,
+    "video_qa": VideoQa,
+    "search_captions": SearchCaptions,
+    "list_recordings": ListRecordings,
+    "count_objects": CountObjects,
+    "answer": FinalAnswer,
+    "invalid": Invalid,
+}
 
 
 def action_out(action: Action) -> dict[str, Any]:
     """An action as JSON types, told apart by `kind`."""
-    if isinstance(action, GetCaption):
-        return {"kind": "get_caption", "node": list(action.node.path)}
-    if isinstance(action, VideoQa):
-        return {"kind": "video_qa", "node": list(action.node.path), "query": action.query}
-    if isinstance(action, FinalAnswer):
-        return {"kind": "answer", "text": action.text}
-    return {"kind": "invalid", "reason": action.reason}
+    kind = next(name for name, known in _KINDS.items() if isinstance(action, known))
+    told = {entry.name: getattr(action, entry.name) for entry in fields(action)}
+    if "node" in told:
+        told["node"] = list(told["node"].path)
+    return {"kind": kind, **told}
 
 
 def action_in(stored: Mapping[str, Any]) -> Action:
     """The action that `action_out` wrote."""
-    kind = stored["kind"]
-    if kind == "get_caption":
-        return GetCaption(NodeId(tuple(stored["node"])))
-    if kind == "video_qa":
-        return VideoQa(NodeId(tuple(stored["node"])), stored["query"])
-    if kind == "answer":
-        return FinalAnswer(stored["text"])
-    return Invalid(stored["reason"])
+    told = {name: value for name, value in stored.items() if name != "kind"}
+    if "node" in told:
+        told["node"] = NodeId(tuple(told["node"]))
+    return _KINDS[stored["kind"]](**told)
 
 
 def step_out(step: Step) -> dict[str, Any]:
@@ -95,6 +117,7 @@ def step_out(step: Step) -> dict[str, Any]:
         "observation": step.observation,
         "seconds": step.seconds,
         "repeated": step.repeated,
+        "hint": step.hint,
     }
 
 
@@ -117,6 +140,7 @@ def answer_out(answer: Answer) -> dict[str, Any]:
         "agent": answer.agent,
         "captioner": answer.captioner,
         "searched": list(answer.searched),
+        "confirmation": answer.confirmation.value if answer.confirmation else None,
     }
 
 
@@ -128,6 +152,7 @@ def answer_in(stored: Mapping[str, Any]) -> Answer:
             "verdict": Verdict(stored["verdict"]),
             "evidence": tuple(_evidence_in(evidence) for evidence in stored["evidence"]),
             "searched": tuple(stored["searched"]),
+            "confirmation": Confirmation(told) if (told := stored.get("confirmation")) else None,
         }
     )
 

@@ -33,7 +33,7 @@ from tests.navigator.written_trees import (
     recording,
 )
 
-ASKED = question("How many people come?")
+ASKED = question("What do the people carry?")
 
 
 def call(node: str) -> str:

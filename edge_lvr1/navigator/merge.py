@@ -1,0 +1,171 @@
+"""Questions that one recording cannot answer: how many, how often and when, over a span.
+
+Each recording is asked by itself, and what they say is put together by rule: counts are
+added, times are ordered. Whoever came twice is counted twice, and the answer says so. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from enum import Enum
+
+from edge_lvr1.domain import Confirmation, Evidence, Question, Verdict
+from edge_lvr1.navigator.outcome import Outcome, together
+from edge_lvr1.prompts import option_texts
+
+_MOST_TOLD = 8
+_NUMBERS = (
+    "no one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen twenty"
+)
+_OTHER_NUMBERS = {"none": 0, "nobody": 0, "nothing": 0, "zero": 0, "once": 1, "twice": 2, "a": 1}
+_VALUES = {word: value for value, word in enumerate(_NUMBERS.split())} | _OTHER_NUMBERS
+_IDS = re.compile(r"\(\s*\d+\s*(?:,\s*\d+\s*){1,2}\)")
+_NUMBER = re.compile(rf"(?<![\w.:,-])(\d{{1,6}}|{'|'.join(_VALUES)})(?![\w:-]|[.,]\d)", re.I)
+_HOW_OFTEN = re.compile(r"\bhow (?:often|many times)\b", re.I)
+_HOW_MANY = re.compile(r"\b(?:how many|(?:what|which) (?:is the )?number of|count the)\b", re.I)
+_WHEN = re.compile(r"\b(?:when|(?:at )?what (?:time|hour|date|day)|(?:on )?which day)\b", re.I)
+_CONJUNCTION = re.compile(r"(?:\w[^?]*?)\b(?:is|are|was|were|do|does|did|has|have)\b.*\bwhen\b")
+_FIRST = re.compile(r"\b(?:first|earliest)\b", re.I)
+_LAST = re.compile(r"\b(?:last|latest|most recent)\b", re.I)
+
+
+class Kind(str, Enum):
+    """How a question's answers over several recordings are put together."""
+
+    COUNT = "how many"
+    OFTEN = "how often"
+    WHEN = "when"
+    OTHER = "other"
+
+
+def kind_of(question: Question) -> Kind:
+    """Whether a question is about all of the footage, rather than one moment of it.
+
+    "What did he hold when he came?" is about a moment, and so is a time to choose by letter.
+    """
+    text = question.text
+    if _HOW_OFTEN.search(text):
+        return Kind.OFTEN
+    if _HOW_MANY.search(text):
+        return Kind.COUNT
+    if _WHEN.search(text) and not question.options and not _CONJUNCTION.match(text):
+        return Kind.WHEN
+    return Kind.OTHER
+
+
+def merge(question: Question, kind: Kind, outcomes: Sequence[Outcome], left: int) -> Outcome:
+    """What the recordings together say; `left` of them were not asked.
+
+    Without any answer it is the outcome that `together` gives.
+    """
+    answered = [one for one in outcomes if one.verdict is Verdict.ANSWERED and one.recording]
+    if not [one for one in answered if not one.denied]:
+        return together(outcomes, left)
+    whole = not left and all(
+        one.verdict in (Verdict.ANSWERED, Verdict.NOT_FOUND) for one in outcomes
+    )
+    if kind is Kind.WHEN:
+        text, option = _times(question.text, [one for one in answered if not one.denied]), None
+    else:
+        total, text = _total(kind, answered)
+        text = text if whole else f"at least {text}"
+        option = _option(question, total)
+    if not whole:
+        text += " Not all of the footage was searched."
+    return Outcome(
+        verdict=Verdict.ANSWERED if option or not question.options else Verdict.GAVE_UP,
+        text=text,
+        option=option,
+        evidence=tuple(evidence for one in answered for evidence in one.evidence),
+        confirmation=_confirmation(answered),
+    )
+
+
+def number_in(text: str) -> int | None:
+    """The first number that a text says, in digits or words; None where it says none."""
+    match = _NUMBER.search(_IDS.sub(" ", text))
+    if match is None:
+        return None
+    return int(match[1]) if match[1].isdigit() else _VALUES[match[1].lower()]
+
+
+def _total(kind: Kind, answered: Sequence[Outcome]) -> tuple[int, str]:
+    """The sum, and the words for it: "9 in 2 recordings: 4 on camera1 ..., 5 on camera2 ..."."""
+    counts = [(one, _count(kind, one)) for one in answered]
+    told = [(one, count) for one, count in counts if count]
+    total = sum(count for _, count in told)
+    each = ", ".join(f"{count} on {_of(one)}" for one, count in told[:_MOST_TOLD])
+    more = len(told) - _MOST_TOLD
+    tail = f" and {more} more recordings" if more > 0 else ""
+    noun = "recording" if len(told) == 1 else "recordings"
+    text = f"{total} in {len(told)} {noun}: {each}{tail}."
+    if len(told) > 1 and kind is Kind.COUNT:
+        text += " Who comes in more than one recording is counted in each."
+    return total, text
+
+
+def _count(kind: Kind, outcome: Outcome) -> int:
+    found = number_in(outcome.text)
+    if found is None and not outcome.denied:
+        return 1 if kind is Kind.OFTEN or outcome.evidence else 0
+    return found or 0
+
+
+def _times(asked: str, answered: Sequence[Outcome]) -> str:
+    """When it was, in order; the first or the last alone where that was asked."""
+    seen = sorted(
+        (evidence for one in answered for evidence in one.evidence),
+        key=lambda evidence: evidence.starts_at,
+    )
+    if not seen:
+        return " ".join(one.text for one in answered)
+    if _FIRST.search(asked):
+        return f"first {_moment(seen[0])}."
+    if _LAST.search(asked):
+        return f"last {_moment(seen[-1])}."
+    merged = _runs(seen)
+    told = ", ".join(_moment(one) for one in merged[:_MOST_TOLD])
+    more = f" and {len(merged) - _MOST_TOLD} more" if len(merged) > _MOST_TOLD else ""
+    return f"{told}{more}."
+
+
+def _runs(seen: Sequence[Evidence]) -> list[Evidence]:
+    """One for each camera's spans that touch: the first of them."""
+    kept: list[Evidence] = []
+    ends: dict[str, datetime] = {}
+    for evidence in seen:
+        end = ends.get(evidence.camera)
+        if end is None or evidence.starts_at > end:
+            kept.append(evidence)
+        ends[evidence.camera] = max(end or evidence.ends_at, evidence.ends_at)
+    return kept
+
+
+def _moment(evidence: Evidence) -> str:
+    return f"at {evidence.starts_at.isoformat(' ', 'seconds')} on {evidence.camera}"
+
+
+def _of(outcome: Outcome) -> str:
+    recording = outcome.recording
+    assert recording is not None
+    start = recording.starts_at.isoformat(" ", "minutes")
+    return f"{recording.camera} from {start} (recording {recording.id})"
+
+
+def _option(question: Question, total: int) -> str | None:
+    texts = option_texts(question.options)
+    letters = zip(question.letters, texts, strict=False)
+    return next((letter for letter, text in letters if number_in(text) == total), None)
+
+
+def _confirmation(answered: Sequence[Outcome]) -> Confirmation | None:
+    found = {one.confirmation for one in answered if one.confirmation is not None}
+    if not found:
+        return None
+    for worst in (Confirmation.NOT_CONFIRMED, Confirmation.UNCLEAR):
+        if worst in found:
+            return worst
+    return Confirmation.CONFIRMED
