@@ -74,13 +74,18 @@ class _Block:
 
 
 class Vectors:
-    """The vectors of an archive; `folder` is theirs alone."""
+    """The vectors of an archive; `folder` is theirs alone, and one thread writes at a time."""
 
-    def __init__(self, archive: Archive, folder: Path) -> None:
+    def __init__(self, archive: Archive, folder: Path, reranked: int = RERANKED) -> None:
         self._archive = archive
         self._folder = folder
+        self._reranked = reranked
         self._lock = threading.Lock()
         self._mapped: dict[str, _Block] = {}
+
+    def exact(self) -> Vectors:
+        """The same vectors, all of them compared: slower, and never wrong."""
+        return Vectors(self._archive, self._folder, reranked=2**62)
 
     def serve(self, made_by: str, dim: int) -> bool:
         """From now on vectors are this maker's; False where they have been so far.
@@ -195,24 +200,25 @@ class Vectors:
         if query.shape != (row["dim"],):
             raise StoreError(f"the vectors have {row['dim']} numbers, the query {query.shape}")
         unit = query / length
-        nodes, vectors = self._open(selection)
+        nodes, cosines = self._open(selection, unit)
         places, blocks = self._close(unit, selection)
         for block, rows in _by_block(places):
             found = blocks[block]
             nodes.append(found[0] * SIZE + found[1].inside[rows].astype(np.int64))
-            vectors.append(found[1].vectors[rows])
+            cosines.append(cosine(found[1].vectors[rows], unit))
         told = np.concatenate([*nodes, np.empty(0, np.int64)])
-        cosines = [cosine(part, unit) for part in vectors]
         return best(told, np.concatenate([*cosines, np.empty(0)]), limit)
 
-    def _open(self, selection: Selection) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int8]]]:
+    def _open(
+        self, selection: Selection, unit: NDArray[np.float32]
+    ) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float64]]]:
         rows = self._archive.connect().execute("SELECT node, vector FROM vectors_open").fetchall()
         if not rows:
             return [], []
         nodes = np.array([row[0] for row in rows], np.int64)
         codes = np.frombuffer(b"".join(row[1] for row in rows), np.int8).reshape(len(rows), -1)
         held = selection.holds(nodes)
-        return [nodes[held]], [codes[held]]
+        return [nodes[held]], [cosine(codes[held], unit)]
 
     def _close(
         self, unit: NDArray[np.float32], selection: Selection
@@ -239,7 +245,7 @@ class Vectors:
             places.append(base + rows_in)
         if not found:
             return np.empty(0, np.int64), []
-        return np.concatenate(places)[least(np.concatenate(apart), RERANKED)], found
+        return np.concatenate(places)[least(np.concatenate(apart), self._reranked)], found
 
     def _mask(self, blocks: Sequence[int], selection: Selection) -> NDArray[np.bool_] | None:
         """Which places of blocks laid end to end count: in the selection and not gone."""

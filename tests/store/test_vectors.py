@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from edge_lvr1.domain import Scope
 from edge_lvr1.errors import ModelError, StoreError
-from edge_lvr1.store import vectors as vectors_module
 from edge_lvr1.store.codes import cosine, encode, least, signs
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.fusion import fuse
@@ -113,10 +112,9 @@ def test_scope_holds_whether_sealed_or_open(archive: Archive, vectors: Vectors) 
     assert nearest(archive, vectors, "red", 9, select(archive, Scope(cameras=("none",)))) == []
 
 
-def test_few_are_compared_exactly_when_many_are_far(
-    archive: Archive, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(vectors_module, "RERANKED", 6)
+def test_few_are_compared_exactly_when_many_are_far(archive: Archive, tmp_path: Path) -> None:
+    vectors = Vectors(archive, tmp_path / "vectors", reranked=6)
+    vectors.serve("hashes", DIM)
     nodes = fill(archive, TEXTS)
     make_all(vectors)
     vectors.seal(0)
