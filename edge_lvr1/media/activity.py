@@ -52,6 +52,8 @@ SWITCH_STEP = 0.12
 """Share by which the light must change within SWITCH_S to be called switched."""
 SWITCH_S = 4.5
 _SAME_SWITCH_S = 10.0
+_SMALL = 0.03  # share of the blocks: no subject of this size turns the exposure of a camera
+_WHOLE = 0.5  # share of the blocks: the picture as a whole has changed
 
 
 def activity_of(samples: Sequence[Sample], duration_s: float, settings: Ingest) -> Activity:
@@ -140,11 +142,13 @@ def _switches(
     cut = np.array([sample.cut for sample in samples])
     step = np.abs(np.diff(light, prepend=light[0]))
     before = np.searchsorted(times_s, times_s - SWITCH_S)
-    calm = np.sort(share, axis=1)[:, -2] < UNSETTLED
-    whole = np.array([sample.changed > 0.5 for sample in samples])
-    calm_before = np.concatenate([[True], calm[:-1]])
-    lit = (np.abs(light - light[before]) >= math.log(1 + SWITCH_STEP)) & ~cut
-    lit &= (calm | whole) & calm_before
+    above = share >= UNSETTLED
+    few = np.maximum(above[:, :BLOCKS].mean(axis=1), above[:, BLOCKS:].mean(axis=1))
+    calm = few < _SMALL
+    whole = np.array([sample.changed > _WHOLE for sample in samples])
+    stirs = np.concatenate([[0], np.cumsum(~calm & ~whole)])
+    alone = calm[before] & (stirs[1:] == stirs[before])
+    lit = (np.abs(light - light[before]) >= math.log(1 + SWITCH_STEP)) & alone & ~cut
     switched = cut | (lit & whole)
     found: list[Switch] = []
     for index in np.flatnonzero(cut | lit):

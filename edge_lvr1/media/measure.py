@@ -28,10 +28,14 @@ _LEARN_S = 30.0
 _CROWDED = 0.4  # share of the blocks: with so much in the way nothing is learned of the scene
 _ALONE = 0.05  # share of the blocks: as good as nobody is in the picture
 _CALM = 0.02  # share of the blocks: as good as nothing moved
+_FIRST = 10  # looks: the level of noise is learned from them
+_ASKED_EVERY = 10  # looks: how alike calm pictures are
 _CHANGED = 0.5  # share of the blocks: from here on the picture as a whole has changed
-_CUT_ALIKE = 0.5  # of how alike pictures usually are, or
-_LEAST_ALIKE = 0.2  # so little in common at all, and it shows another scene
+_CUT_ALIKE = 0.15  # so little in common (scenes of different places have 0), and it is a cut
 _RELIT_ALIKE = 0.85  # so much in common, and only the light is another
+_LIGHT_STEP = 0.04  # share by which light changes from one look to the next when it is switched
+_NEAR = 6.0  # grey levels: pixels that the light of the last look explains
+_MOST = 0.6  # share of the pixels: where it explains so many, the light is much as it was
 _FAR_OFF = 10.0  # grey levels: how much further a pixel is off says nothing of the light
 
 Grey: TypeAlias = NDArray[np.float32]
@@ -45,8 +49,8 @@ class Sample:
     `blocks` are BLOCKS bytes of motion against the look before, then BLOCKS bytes of presence
     against the background, row by row: mean absolute differences in units of GREY_STEP, light
     taken out. `light` is the mean grey level of the scene without what is new in it. `changed`
-    is the share of blocks that moved, `alike` how far the edges are where they were (1: all).
-    `cut`: it is another scene than before.
+    is the share of blocks that moved; where that is most, `alike` is how far the edges are where
+    they were (1: all). `cut`: it is another scene than before.
     """
 
     time_s: float
@@ -90,18 +94,23 @@ class Measure:
         off_before = self.last - _lit(self.background, light_before)
         presence, motion = _by_block(off), _by_block(off - off_before)
         changed = float(np.mean(motion > 2 * self.quiet_motion + 3))
-        alike = _alike(self.last, grey)
         whole = changed > _CHANGED
-        cut = whole and alike < max(_CUT_ALIKE * self.usual_alike, _LEAST_ALIKE)
+        usual = changed < _CALM and self.looks % _ASKED_EVERY == 0
+        alike = _alike(self.last, grey) if whole or usual else 1.0
+        if usual:
+            self.usual_alike += 0.3 * (alike - self.usual_alike)
+        cut = whole and alike < _CUT_ALIKE
+        mean = float(self.background.mean())
+        light = self.light[0] * mean + self.light[1]
+        step = abs(light - (light_before[0] * mean + light_before[1])) / max(light, 1.0)
         # Who leaves changes much of the picture too: but he was in it before.
-        relit = whole and self.held.mean() < _ALONE
-        relit = relit and _alike(self.background, grey) > _RELIT_ALIKE * self.usual_alike
+        relit = self.held.mean() < _ALONE and (
+            (step > _LIGHT_STEP and changed < _ALONE)
+            or (whole and _alike(self.background, grey) > _RELIT_ALIKE * self.usual_alike)
+        )
         step_s, self.last, self.last_s = time_s - self.last_s, grey, time_s
         self.looks += 1
         lively = self._learn(grey, motion, presence, step_s, cut=cut, relit=relit)
-        if changed < _CALM:
-            self.usual_alike += 0.05 * (alike - self.usual_alike)
-        light = self.light[0] * float(self.background.mean()) + self.light[1]
         blocks = np.stack([motion, presence]) / GREY_STEP
         told = np.clip(np.round(blocks), 0, 255).astype(np.uint8).tobytes()
         return Sample(time_s, light, changed, alike, cut, told), lively
@@ -122,7 +131,7 @@ class Measure:
         )
         scene = (grey - self.light[1]) / max(self.light[0], 0.05)
         joins = self.unstirred_s >= ABSORB_S
-        if relit:  # by a lamp that does not light everything alike
+        if relit:  # by a lamp that does not light everything alike; a burnt-in clock never is
             joins = joins | held
         self.held = held
         if joins.any():
@@ -134,8 +143,8 @@ class Measure:
             rate = max(1 - math.exp(-step_s / _LEARN_S), 1 / (self.looks + 1))
             off = np.where(_of_blocks(kept), 0, scene - self.background)
             self.background += np.float32(rate) * off
-        _settle(self.quiet_motion, motion)
-        _settle(self.quiet_presence, presence)
+        _settle(self.quiet_motion, motion, self.looks)
+        _settle(self.quiet_presence, presence, self.looks)
         return float(np.maximum(stirs, 0).sum() + np.maximum(stands, 0).sum())
 
 
@@ -143,9 +152,11 @@ def _limit(quiet: Grey) -> Grey:
     return 2 * quiet + 1
 
 
-def _settle(quiet: Grey, seen: Grey) -> None:
-    """Follow down fast and up slowly, so that what passes leaves no trace."""
-    quiet += np.where(seen < quiet, 0.2 * (seen - quiet), 0.02 * np.minimum(seen - quiet, 0.5))
+def _settle(quiet: Grey, seen: Grey, looks: int) -> None:
+    """Follow down fast, and up slowly but for the first looks: what passes leaves no trace."""
+    above = seen - quiet
+    rise = 0.02 * np.minimum(above, 0.5) if looks > _FIRST else above / (looks + 1)
+    quiet += np.where(above < 0, 0.2 * above, rise)
 
 
 def _light(background: Grey, grey: Grey, before: tuple[float, float]) -> tuple[float, float]:
@@ -153,28 +164,36 @@ def _light(background: Grey, grey: Grey, before: tuple[float, float]) -> tuple[f
 
     Something large in the picture must not pass for a change of light.
     """
-    x, y = background[::2, ::2].ravel(), grey[::2, ::2].ravel()
-    return min((_fit(x, y), before), key=lambda light: _misfit(x, y, light))
+    x, y = background[::3, ::3].ravel(), grey[::3, ::3].ravel()
+    fits = np.abs(y - _lit(x, before)) <= _NEAR
+    if np.count_nonzero(fits) >= _MOST * len(x):
+        return _fit(x[fits], y[fits])
+    return min((_fit_anew(x, y), before), key=lambda light: _misfit(x, y, light))
 
 
 def _misfit(x: Grey, y: Grey, light: tuple[float, float]) -> float:
     return float(np.minimum(np.abs(y - _lit(x, light)), _FAR_OFF).sum())
 
 
-def _fit(x: Grey, y: Grey) -> tuple[float, float]:
+def _fit_anew(x: Grey, y: Grey) -> tuple[float, float]:
     """Least squares, twice without what does not fit."""
-    gain, offset = 1.0, 0.0
-    for _ in range(3):
-        mean_x, mean_y = float(x.mean()), float(y.mean())
-        spread = float(np.dot(x - mean_x, x - mean_x))
-        # A scene without contrast says nothing of a gain.
-        gain = float(np.dot(x - mean_x, y - mean_y)) / spread if spread > 25 * len(x) else 1.0
-        gain = min(max(gain, 0.1), 10.0)
-        offset = mean_y - gain * mean_x
-        off = np.abs(y - (gain * x + offset))
+    light = _fit(x, y)
+    for _ in range(2):
+        off = np.abs(y - _lit(x, light))
         fits = off <= max(1.0, 2.5 * float(np.median(off)))
         x, y = x[fits], y[fits]
-    return gain, offset
+        light = _fit(x, y)
+    return light
+
+
+def _fit(x: Grey, y: Grey) -> tuple[float, float]:
+    mean_x, mean_y = float(x.mean()), float(y.mean())
+    over = x - mean_x
+    spread = float(np.dot(over, over))
+    # A scene without contrast says nothing of a gain.
+    gain = float(np.dot(over, y)) / spread if spread > 25 * len(x) else 1.0
+    gain = min(max(gain, 0.1), 10.0)
+    return gain, mean_y - gain * mean_x
 
 
 def _lit(background: Grey, light: tuple[float, float]) -> Grey:
