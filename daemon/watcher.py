@@ -148,7 +148,7 @@ class Folders:
     def offer(self, path: Path) -> None:
         """Take notice of one path, or of everything under it where it is a folder."""
         root = self.root_of(path)
-        if root is None or not wanted(path, root) or self._skipped(path):
+        if root is None or not self._wanted(path, root) or self._skipped(path):
             return
         if path.is_dir():
             for found in self._walk(path, root):
@@ -174,9 +174,24 @@ class Folders:
             here = Path(folder)
             self._complained.discard(here)
             folders[:] = sorted(n for n in folders if not hidden(n) and not self._skipped(here / n))
+            for name in folders:
+                if (here / name).is_symlink():
+                    self._say_not_followed(here / name, "a link to a folder")
             for name in sorted(names):
-                if wanted(here / name, root):
+                if self._wanted(here / name, root):
                     yield here / name
+
+    def _wanted(self, path: Path, root: Path) -> bool:
+        if wanted(path, root):
+            return True
+        if not _passed_over(path, root) and path.is_symlink():
+            self._say_not_followed(path, "a link that leads out of the watched folder, or nowhere")
+        return False
+
+    def _say_not_followed(self, link: Path, what: str) -> None:
+        if link not in self._complained:
+            self._complained.add(link)
+            log.warning("watch: %s is %s: it is not followed; watch where it leads", link, what)
 
     def _skipped(self, path: Path) -> bool:
         return any(path == place or place in path.parents for place in self._skip)
@@ -211,8 +226,7 @@ def look(path: Path) -> WholeFile | None:
 
 def wanted(path: Path, root: Path) -> bool:
     """Whether a path under a root may be footage, by its name and by where a link leads."""
-    inside = path.relative_to(root).parts
-    if any(hidden(name) for name in inside) or path.suffix.lower() in UNFINISHED:
+    if _passed_over(path, root):
         return False
     top = root.resolve()
     try:
@@ -222,6 +236,11 @@ def wanted(path: Path, root: Path) -> bool:
         return not path.is_symlink() and path.parent.resolve().is_relative_to(top)
     except (OSError, RuntimeError):  # a loop of links: RuntimeError before Python 3.13
         return False
+
+
+def _passed_over(path: Path, root: Path) -> bool:
+    inside = path.relative_to(root).parts
+    return any(hidden(name) for name in inside) or path.suffix.lower() in UNFINISHED
 
 
 def hidden(name: str) -> bool:

@@ -66,6 +66,28 @@ def test_links_count_only_where_they_stay_inside(root: Path, tmp_path: Path) -> 
     assert scanned(root) == ["inside.mp4", "real.mp4"]
 
 
+def test_links_that_are_not_followed_are_said_once(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    outside = touch(tmp_path / "away" / "secret.mp4")
+    touch(root / "real.mp4")
+    (root / "inside.mp4").symlink_to(root / "real.mp4")
+    (root / "outside.mp4").symlink_to(outside)
+    (root / ".hidden.mp4").symlink_to(outside)
+    (root / "folder").symlink_to(outside.parent)
+    folders = Folders([root], (), lambda path: None)
+
+    folders.scan()
+    folders.scan()
+    folders.offer(root / "outside.mp4")
+
+    assert [record.getMessage() for record in caplog.records] == [
+        f"watch: {root / 'folder'} is a link to a folder: it is not followed; watch where it leads",
+        f"watch: {root / 'outside.mp4'} is a link that leads out of the watched folder, or "
+        "nowhere: it is not followed; watch where it leads",
+    ]
+
+
 def test_name_that_is_not_utf8_is_found(root: Path) -> None:
     touch(Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.mp4")))
 

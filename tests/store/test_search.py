@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from edge_lvr1.domain import NodeId, Recording, Scope
+from edge_lvr1.domain import NodeId, Recording, Scope, Span
+from edge_lvr1.media.words import Cue, with_words
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.search import Hit, search, words
 from edge_lvr1.store.trees import Trees
@@ -164,3 +165,16 @@ def test_index_follows_captions_that_go_with_their_recording(
     assert search(archive, "red car person") == []
     with archive.transaction() as db:
         db.execute("INSERT INTO captions_fts(captions_fts) VALUES ('integrity-check')")
+
+
+def test_text_that_was_found_with_the_footage_is_found_again(trees: Trees) -> None:
+    recording = add(trees, "cc", "hall")
+    plan = trees.plan(recording.id)
+    for path, said in (((1, 1, 1), "Where is the parcel?"), ((1, 1, 2), "Good night.")):
+        node = plan.node(NodeId(path))
+        assert node is not None
+        cue = Cue(Span(node.span.start_s, node.span.end_s), said)
+        text = with_words("No motion seen.", [cue], node.span, 50)
+        trees.put_caption(recording.id, caption(node, text))
+
+    assert nodes(search(trees.archive, "parcel")) == [(1, 1, 1)]
