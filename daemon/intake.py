@@ -72,6 +72,7 @@ class Intake:
             self.shelf.moved(job, known.path, job.path, job.mtime_ns)
             return f"it is what {known.path} was"
         remark = f"the same footage as {known.path}"
+        self.put_together()  # so that the recordings to be named are there
         self.jobs.done(job, self.trees.of_file(known.path), remark)
         return remark
 

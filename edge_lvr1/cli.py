@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from edge_lvr1 import config, display
+from edge_lvr1 import bench_commands, config, display
 from edge_lvr1.domain import Verdict
 from edge_lvr1.errors import NotFoundError, QuestionError
 from edge_lvr1.export import commands as export_commands
@@ -32,9 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-bench_app = typer.Typer(help="Measure, comparing within one run.", no_args_is_help=True)
 app.add_typer(export_commands.app, name="export")
-app.add_typer(bench_app, name="bench")
+app.add_typer(bench_commands.app, name="bench")
 out = Console()
 err = Console(stderr=True)
 
@@ -331,31 +330,6 @@ def doctor(
         out.print(display.findings(findings))
     if not all(finding.ok for finding in findings):
         raise typer.Exit(FAILED)
-
-
-@bench_app.command("agent")
-@told
-def bench_agent_command(
-    rounds: Annotated[int, typer.Option(help="Rounds of the conversation.", min=2)] = 10,
-    folder: Annotated[Path | None, typer.Option(help="Where 5 GB of disk are.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Cache reuse and int4, on a random model of Qwen3-0.6B's shape (needs extra `export`)."""
-    from edge_lvr1.bench_agent import BenchOptions, bench_agent
-
-    options = BenchOptions(rounds=rounds, folder=folder)
-    found = bench_agent(options, lambda line: err.print(display.plain(line)))
-    figures = {
-        **dataclasses.asdict(found),
-        "fewer_tokens_read": found.fewer_tokens_read,
-        "less_time": found.less_time,
-        "int4_speedup": found.int4_speedup,
-    }
-    if as_json:
-        _print_json(figures)
-    else:
-        rows = [(name.replace("_", " "), f"{value:.4g}") for name, value in figures.items()]
-        out.print(display.table(("figure", "value"), rows))
 
 
 def _aware(moment: datetime | None) -> datetime | None:
