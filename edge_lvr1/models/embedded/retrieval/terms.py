@@ -100,6 +100,11 @@ _NEAR = _groups()
 _NEAR_WEIGHT = 0.5
 
 
+def synonyms(term: str) -> frozenset[str]:
+    """The stems that mean about the same as a stem, itself left out."""
+    return _NEAR.get(term, frozenset())
+
+
 @dataclass(frozen=True, slots=True)
 class Corpus:
     """Document frequencies of the captions that a conversation shows."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from edge_lvr1.domain import (
     OPTION_LETTERS,
-    Action,
     FinalAnswer,
     GetCaption,
     Level,
@@ -52,7 +51,7 @@ class Move:
     """One reply of the agent."""
 
     thought: str
-    action: Action
+    action: GetCaption | VideoQa | FinalAnswer
 
 
 def decide_tracked(dialogue: Dialogue, asked: Asked, moves: Moves) -> Move:
@@ -234,7 +233,7 @@ def _unknown_answer(asked: Asked, scene: Scene, words: str) -> str:
 
 def _look_step(
     dialogue: Dialogue, asked: Asked, scene: Scene, grid: Grid
-) -> tuple[str, Action] | None:
+) -> tuple[str, GetCaption | VideoQa] | None:
     """Down to the leaf where most is to be seen, and one look there."""
     subject = _most_promising(asked, scene)
     if subject is None or dialogue.looks:
