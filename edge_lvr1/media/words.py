@@ -16,7 +16,7 @@ from typing import Protocol
 from edge_lvr1.domain import Span
 
 MARK = "Subtitles (text found with the footage):"
-_MARKED = re.compile(rf"\s*{re.escape(MARK)} \"[^\"]*\"")
+_MARKED = re.compile(rf"\s*{re.escape(MARK)} \"(?P<text>[^\"]*)\"")
 _LEFT_OUT = "..."
 
 
@@ -62,6 +62,11 @@ def with_words(caption: str, cues: Iterable[Said], span: Span, max_words: int) -
 def without_words(caption: str) -> str:
     """The caption alone: what was seen, without text that was found with the footage."""
     return _MARKED.sub("", caption)
+
+
+def found_words(caption: str) -> str:
+    """The text that was found with the footage, alone; empty where there is none."""
+    return " ".join(match["text"] for match in _MARKED.finditer(caption))
 
 
 def _texts(cues: Iterable[Said], span: Span) -> list[str]:

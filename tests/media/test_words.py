@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_lvr1.domain import Span
-from edge_lvr1.media.words import MARK, Cue, with_words, without_words
+from edge_lvr1.media.words import MARK, Cue, found_words, with_words, without_words
 from edge_lvr1.models.embedded import wording
 from edge_lvr1.models.embedded.retrieval.evidence import is_account
 
@@ -76,6 +76,7 @@ def test_still_span_with_text_is_still_an_account() -> None:
 
     assert is_account(text)
     assert without_words(text) == wording.NOTHING_SEEN
+    assert found_words(text) == "Hello."
 
 
 cues = st.builds(

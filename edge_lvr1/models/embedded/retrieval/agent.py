@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge_lvr1.domain import FinalAnswer, GetCaption, VideoQa
+from edge_lvr1.domain import FinalAnswer, GetCaption, Invalid, VideoQa
 from edge_lvr1.models.base import AgentSession, Finder, Message, Moves
 from edge_lvr1.models.embedded.retrieval.dialogue import read_dialogue
-from edge_lvr1.models.embedded.retrieval.evidence import tracked
+from edge_lvr1.models.embedded.retrieval.evidence import found_text_speaks, tracked
 from edge_lvr1.models.embedded.retrieval.free import decide_free
 from edge_lvr1.models.embedded.retrieval.question import understand
 from edge_lvr1.models.embedded.retrieval.tracked import Move, decide_tracked
@@ -47,7 +47,9 @@ def decide(messages: Sequence[Message], moves: Moves) -> Move:
         unread = FinalAnswer(f"{NOT_FOUND}: the options of the question could not be read.")
         return Move("There are letters, but I see no options.", unread)
     asked = understand(dialogue.question, dialogue.duration_s)
-    policy = decide_tracked if tracked(dialogue) else decide_free
+    beyond = (*asked.unknown, *asked.places) if asked.unknown else ()
+    spoken = found_text_speaks(dialogue, beyond)  # subtitles: words, and no tracks
+    policy = decide_tracked if tracked(dialogue) and not spoken else decide_free
     return policy(dialogue, asked, moves)
 
 
@@ -61,8 +63,7 @@ def write_reply(move: Move) -> str:
         query = _no_tags(action.query).replace('"', "'")
         act = f'<tool>video_qa({action.node}, "{query}")</tool>'
     else:
-        text = action.text if isinstance(action, FinalAnswer) else action.reason
-        act = f"<answer>{_no_tags(text)}</answer>"
+        act = f"<answer>{_no_tags(action.text)}</answer>"
     return f"<think>{thought}</think>\n{act}"
 
 

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_lvr1.domain import LEVELS, Level, NodeId, Span
-from edge_lvr1.media.words import without_words
+from edge_lvr1.media.words import found_words, without_words
 from edge_lvr1.models.embedded import wording
 from edge_lvr1.models.embedded.retrieval.dialogue import Dialogue, Shown
+from edge_lvr1.models.embedded.retrieval.terms import matched, terms
 from edge_lvr1.models.embedded.wording import Kind, SceneEvent, Sighting, Tally
 
 
@@ -80,6 +81,12 @@ def tracked(dialogue: Dialogue) -> bool:
     """Whether all high captions are of the embedded captioner's kind."""
     highs = dialogue.at(Level.HIGH)
     return bool(highs) and all(is_account(shown.text) for shown in highs)
+
+
+def found_text_speaks(dialogue: Dialogue, words: Sequence[str]) -> bool:
+    """Whether text that was found with the footage has one of the words, in a caption shown."""
+    query = terms(" ".join(words))
+    return any(matched(query, found_words(shown.text)) for shown in dialogue.shown)
 
 
 def scene_of(dialogue: Dialogue) -> Scene:

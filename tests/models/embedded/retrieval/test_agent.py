@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_lvr1.domain import Answer, FinalAnswer, NodeId, Span, Step, Verdict
+from edge_lvr1.media.words import Cue, with_words
 from edge_lvr1.models.base import Finder, Message, Moves
 from edge_lvr1.models.embedded.retrieval.agent import EmbeddedAgent
-from edge_lvr1.models.embedded.wording import Kind, SceneEvent, Sighting
+from edge_lvr1.models.embedded.wording import NOTHING_SEEN, Kind, SceneEvent, Sighting
 from edge_lvr1.navigator.actions import parse_reply
+from edge_lvr1.prompts import question_turn
 from tests.navigator.written_trees import (
     WrittenTree,
     ask,
@@ -410,6 +412,28 @@ def test_whatever_is_asked_it_makes_legal_moves_and_ends(
     assert answer.invalid_steps == 0
     assert not any(step.repeated for step in steps)
     assert answer.rounds <= min(10, rounds)
+
+
+@pytest.mark.parametrize(
+    ("asked", "begins"),
+    [
+        ("What is said about the parcel?", "<tool>get_caption((2,1))"),
+        ("When does somebody speak of a parcel?", "<tool>get_caption((2,1))"),
+        ("Is a letter mentioned?", "<answer>not found"),
+        ("How many people are there?", "<answer>not found: no caption tells of a person"),
+    ],
+)
+def test_text_found_with_the_footage_is_searched_and_not_taken_for_what_was_seen(
+    asked: str, begins: str
+) -> None:
+    said = Cue(Span(30, 40), "Where is the parcel? P1, a person-like figure (red, small), is in.")
+    spans = [Span(start, start + 30.0) for start in (0.0, 30.0, 60.0, 90.0)]
+    highs = [(span, with_words(NOTHING_SEEN, [said], span, 50)) for span in spans]
+    turn = Message("user", question_turn(asked, [], 120.0, highs))
+
+    reply = EmbeddedAgent().open().reply([turn], Moves(width=4, opened=frozenset()), 0.0)
+
+    assert reply.partition("\n")[2].startswith(begins)
 
 
 def test_an_empty_conversation_gets_an_answer() -> None:
