@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlite_utils import Database
 
 from edge_lvr1.domain import Scope
 from edge_lvr1.store import postings
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.postings import SIZE, due, rank, seal
+from edge_lvr1.store.schema import migrations
 from edge_lvr1.store.search import search, words
 from edge_lvr1.store.selection import Selection, select
 from edge_lvr1.store.tokens import tokens
@@ -245,3 +248,49 @@ def test_selection_of_nothing_is_empty(archive: Archive) -> None:
 
 def test_tokens_are_stems_without_accents() -> None:
     assert tokens(" ".join(words("Cafés walking, walked; DOGS"))) == ["cafe", "walk", "dog"]
+
+
+def test_search_sees_one_state_while_blocks_are_sealed(archive: Archive) -> None:
+    fill(archive, ["a red car", "a dog", "a man", "a man", "a man"])
+    before = ranked(archive, ["red", "dog"])
+    assert len(before) == 2
+
+    with archive.reading():
+        archive.rows("SELECT count(*) FROM word_blocks b")  # the state is that of the first read
+        other = threading.Thread(target=lambda: seal(archive, 0))
+        other.start()
+        other.join()
+        meanwhile = ranked(archive, ["red", "dog"])
+
+    assert archive.rows("SELECT block FROM word_blocks") == [{"block": 0}]
+    assert meanwhile == before == ranked(archive, ["red", "dog"])
+
+
+def test_captions_of_an_older_archive_are_found_and_sealed(tmp_path: Path) -> None:
+    path = tmp_path / "archive.db"
+    older = Database(path)
+    migrations.apply(older, stop_before="m004_search_over_a_million")
+    older.execute(
+        "INSERT INTO recordings(content, camera, starts_at, starts_epoch_s, ends_epoch_s, "
+        "start_source, duration_s, width, split, captioner, nodes) "
+        "VALUES ('a', 'gate', '2026-03-01T12:00:00+00:00', 0, 9, 'mtime', 9, 1, 'uniform', '', 3)"
+    )
+    for node, path_of in enumerate([(1, 0, 0), (1, 1, 0), (1, 1, 1)], 1):
+        older.execute("INSERT INTO nodes VALUES (?, 1, ?, ?, ?, 0, 9)", [node, *path_of])
+        older.execute(
+            "INSERT INTO captions(node, text, written_by, version, prompt, seconds, frames, tokens)"
+            " VALUES (?, ?, '', '', '', 0, 0, 0)",
+            [node, ["a red car", "a dog", "a man"][node - 1]],
+        )
+    older.conn.commit()
+    older.close()
+
+    with Archive(path).open() as archive:
+        assert [hit.caption for hit in search(archive, "dog")] == ["a dog"]
+        block = due(archive, most_open=0)
+        assert block == 0
+        assert seal(archive, block)
+        assert [hit.caption for hit in search(archive, "dog")] == ["a dog"]
+        with archive.transaction() as db:
+            db.execute("DELETE FROM recordings")
+        assert search(archive, "dog") == []
