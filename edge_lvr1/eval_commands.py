@@ -17,10 +17,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from edge_lvr1 import config
 from edge_lvr1.display import plain
+from edge_lvr1.domain import Verdict
 from edge_lvr1.told import told
 
 if TYPE_CHECKING:
     from edge_lvr1.evaluate.results import Result
+    from edge_lvr1.evaluate.trajectories import Filter
 
 out = Console()
 err = Console(stderr=True)
@@ -44,6 +46,9 @@ def evaluate(
     agent: Annotated[str | None, typer.Option(help="embedded, onnx or server.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Most rounds a question.", min=1)] = None,
     seconds: Annotated[float | None, typer.Option(help="Most seconds a question.")] = None,
+    hints: Annotated[
+        bool | None, typer.Option("--hints/--no-hints", help="Off: the bare agent is measured.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Only so many questions.", min=1)] = None,
     captioned_only: Annotated[
         bool, typer.Option(help="Leave out questions about videos without captions.")
@@ -67,7 +72,7 @@ def evaluate(
     flags = {
         "data": data.absolute() if data else None,
         "models": {"agent": agent},
-        "questions": {"max_rounds": rounds, "max_seconds": seconds},
+        "questions": {"max_rounds": rounds, "max_seconds": seconds, "hints": hints},
     }
     wanted = Wanted(
         dataset=dataset,
@@ -124,6 +129,55 @@ def _print_json(value: Any) -> None:  # noqa: ANN401 (any JSON value)
 
 
 trajectories = typer.Typer(help="Conversations as training data.", no_args_is_help=True)
+
+
+@trajectories.command("export")
+@told
+def export_trajectories(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The JSON file to write.")],
+    results: Annotated[
+        Path | None, typer.Option(help="Results of `eval`; without it, the archive's questions.")
+    ] = None,
+    verdict: Annotated[
+        list[Verdict] | None,
+        typer.Option(help="How a conversation ended; repeat. Default: answered, not_found."),
+    ] = None,
+    min_reward: Annotated[
+        float | None, typer.Option(help="Least reward; what has none is left out.")
+    ] = None,
+    data: Data = None,
+    config_file: Config = None,
+) -> None:
+    """Write conversations as sharegpt JSON, which LLaMA-Factory trains on."""
+    from edge_lvr1.evaluate.trajectories import DATASET_INFO, Filter, from_results, write
+
+    wanted = Filter(min_reward=min_reward)
+    if verdict:
+        wanted = Filter(frozenset(verdict), min_reward)
+    if results is not None:
+        from edge_lvr1.evaluate.results import read_results
+
+        written = write(output, from_results(read_results(results)), wanted)
+    else:
+        flags = {"data": data.absolute() if data else None}
+        written = _from_archive(config.load(flags, config_file), output, wanted)
+    out.print(plain(f"wrote {written} conversations to {output}"))
+    entry = {output.stem: {"file_name": output.name, **DATASET_INFO}}
+    out.print(plain(f"for LLaMA-Factory's dataset_info.json: {json.dumps(entry)}"))
+
+
+def _from_archive(settings: config.Settings, output: Path, wanted: Filter) -> int:
+    import time
+
+    from edge_lvr1.evaluate.measure import open_archive
+    from edge_lvr1.evaluate.trajectories import from_archive, write
+    from edge_lvr1.store.questions import QuestionQueue
+    from edge_lvr1.store.trees import Trees
+
+    with open_archive(settings) as archive:
+        found = from_archive(QuestionQueue(archive, time.time), Trees(archive))
+        return write(output, found, wanted)
+
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command("eval")(evaluate)

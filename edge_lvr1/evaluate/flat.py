@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edge_lvr1.domain import Level
 from edge_lvr1.evaluate.bm25 import word_index
+from edge_lvr1.evaluate.finding import unit
 from edge_lvr1.evaluate.items import Item
 from edge_lvr1.evaluate.score import Scored, score_pointed
 from edge_lvr1.evaluate.trees import TreeSource
@@ -61,10 +62,9 @@ class EmbeddingMatcher:
 
     def scores(self, texts: Sequence[str], queries: Sequence[str]) -> NDArray[np.float64]:
         """Float64 of shape (queries, texts)."""
-        vectors = self._embedder.embed([*queries, *texts]).astype(np.float64)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors /= np.where(lengths > 0, lengths, 1.0)
-        return vectors[: len(queries)] @ vectors[len(queries) :].T
+        vectors = unit(self._embedder.embed([*queries, *texts]))
+        cosines: NDArray[np.float64] = vectors[: len(queries)] @ vectors[len(queries) :].T
+        return cosines
 
 
 @dataclass(frozen=True, slots=True)

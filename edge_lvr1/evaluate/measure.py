@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from edge_lvr1.bundle import MANIFEST
 from edge_lvr1.config import Settings
-from edge_lvr1.errors import DatasetError, SettingsError
+from edge_lvr1.errors import DatasetError, NotFoundError, SettingsError
 from edge_lvr1.evaluate.archive_trees import ArchiveTrees
 from edge_lvr1.evaluate.asking import Configuration
 from edge_lvr1.evaluate.captions import CaptionFiles
 from edge_lvr1.evaluate.datasets import read_items
-from edge_lvr1.evaluate.flat import Bm25Matcher, flat_scores
+from edge_lvr1.evaluate.flat import Bm25Matcher, EmbeddingMatcher, Matcher, flat_scores
 from edge_lvr1.evaluate.items import Item
+from edge_lvr1.evaluate.plots import draw_plots
 from edge_lvr1.evaluate.results import Result, open_results
 from edge_lvr1.evaluate.run import Asking, run
 from edge_lvr1.evaluate.score import Summary, score, summarize
 from edge_lvr1.evaluate.trees import TreeSource
-from edge_lvr1.models.base import Agent, Captioner
-from edge_lvr1.models.load import load_agent, load_captioner
+from edge_lvr1.models.base import Agent, Captioner, Embedder
+from edge_lvr1.models.load import load_agent, load_captioner, load_embedder
 from edge_lvr1.models.residency import Residency
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.trees import Trees
@@ -69,44 +72,56 @@ class Progress(Protocol):
 def measure(settings: Settings, wanted: Wanted, progress: Progress) -> Measured:
     """Ask, score and sum up. Raises EdgeLvr1Error; Ctrl-C keeps the results so far."""
     items = read_items(wanted.dataset, wanted.questions)[: wanted.limit]
-    source = make_source(settings, wanted.captions)
-    items, remarks = _with_trees(items, source, wanted)
     asking = _asking(settings, wanted)
-    progress.begin(len(items))
-    if wanted.results is None:
-        results = run(items, asking, None, wanted.workers, progress.done)
-    else:
-        with open_results(wanted.results) as file:
-            results = run(items, asking, file, wanted.workers, progress.done)
-    scored = [score(item, result) for item, result in zip(items, results, strict=True)]
-    return Measured(
-        summary=summarize(scored),
-        baselines=_baselines(items, source, wanted),
-        about={
-            "dataset": wanted.dataset,
-            "agent": settings.models.agent,
-            "max_rounds": settings.questions.max_rounds,
-            "max_seconds": settings.questions.max_seconds,
-        },
-        remarks=tuple(remarks),
-    )
+    with ExitStack() as stack:
+        source = stack.enter_context(open_source(settings, wanted.captions))
+        file = stack.enter_context(open_results(wanted.results)) if wanted.results else None
+        items, remarks = _with_trees(items, source, wanted)
+        progress.begin(len(items))
+        results = run(items, source, asking, file, wanted.workers, progress.done)
+        scored = [score(item, result) for item, result in zip(items, results, strict=True)]
+        embedder = load_embedder(settings)
+        baselines = _baselines(items, source, wanted, embedder)
+    if wanted.plots:
+        agent, rounds = settings.models.agent, settings.questions.max_rounds
+        drawn = draw_plots(wanted.plots, agent, scored, baselines, rounds)
+        remarks += [f"drew {path}" for path in drawn]
+    about = {
+        "dataset": wanted.dataset,
+        "agent": settings.models.agent,
+        "max_rounds": settings.questions.max_rounds,
+        "max_seconds": settings.questions.max_seconds,
+        "hints": settings.questions.hints,
+        "embedder": embedder.name if embedder else None,
+    }
+    return Measured(summarize(scored), baselines, about, tuple(remarks))
 
 
-def make_source(settings: Settings, captions: Path | None) -> TreeSource:
+@contextmanager
+def open_source(settings: Settings, captions: Path | None) -> Iterator[TreeSource]:
     """Where trees come from: a folder of caption files, or the archive.
 
-    Raises DatasetError where there is neither.
+    Raises DatasetError where there is neither, StoreError for an archive that cannot be read.
     """
     if captions is not None:
         if not captions.is_dir():
             raise DatasetError(f"there is no folder {captions}; check --captions")
-        return CaptionFiles(captions)
+        yield CaptionFiles(captions)
+        return
+    with open_archive(settings) as archive:
+        yield ArchiveTrees(Trees(archive), partial(_captioner, settings))
+
+
+@contextmanager
+def open_archive(settings: Settings) -> Iterator[Archive]:
+    """The archive of the settings, which must be there. Raises NotFoundError, StoreError."""
     if not settings.database_path.is_file():
-        raise DatasetError(
-            f"there is no archive at {settings.database_path}: give --data, or a folder of "
-            "caption files with --captions"
+        raise NotFoundError(
+            f"there is no archive at {settings.database_path}; check --data, or give a folder "
+            "of caption files with --captions"
         )
-    return ArchiveTrees(Trees(Archive(settings.database_path)), partial(_captioner, settings))
+    with Archive(settings.database_path).open() as archive:
+        yield archive
 
 
 def _captioner(settings: Settings) -> Captioner:
@@ -122,13 +137,17 @@ def _asking(settings: Settings, wanted: Wanted) -> Asking:
     if wanted.workers > 1 and settings.models.agent == "onnx":
         raise SettingsError("an agent with weights is asked by one process only: --workers 1")
     return Asking(
-        make_source=partial(make_source, settings, wanted.captions),
+        open_source=partial(open_source, settings, wanted.captions),
         make_agent=partial(make_agent, settings),
         configuration=Configuration(
             agent=_agent_facts(settings),
             max_rounds=settings.questions.max_rounds,
             max_seconds=settings.questions.max_seconds,
+            hints=settings.questions.hints,
+            dry_rounds=settings.questions.dry_rounds,
+            carry=settings.questions.carry,
         ),
+        make_embedder=partial(load_embedder, settings),
     )
 
 
@@ -136,17 +155,23 @@ def _agent_facts(settings: Settings) -> dict[str, Any]:
     """What of the settings changes the replies of the agent they name."""
     models, server = settings.models, settings.server
     facts: dict[str, Any] = {"backend": models.agent, "legal_moves": models.legal_moves}
+    facts["embedder"] = _manifest(models.embedder_bundle)
     if models.agent == "server":
         facts |= {"url": server.url, "model": server.agent_model}
-    if models.agent == "onnx" and models.agent_bundle is not None:
-        manifest = models.agent_bundle / "manifest.json"
+    if models.agent == "onnx":
         facts |= {
-            "bundle": manifest.read_text("utf-8") if manifest.is_file() else "",
+            "bundle": _manifest(models.agent_bundle),
             "provider": models.provider,
             "context_tokens": models.context_tokens,
             "seed": models.seed,
         }
     return facts
+
+
+def _manifest(bundle: Path | None) -> str:
+    """A bundle's manifest, which holds the hashes of its files; "" where there is none."""
+    path = bundle / MANIFEST if bundle else None
+    return path.read_text("utf-8") if path and path.is_file() else ""
 
 
 def _with_trees(
@@ -174,8 +199,12 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _baselines(items: Sequence[Item], source: TreeSource, wanted: Wanted) -> dict[str, Summary]:
+def _baselines(
+    items: Sequence[Item], source: TreeSource, wanted: Wanted, embedder: Embedder | None
+) -> dict[str, Summary]:
     if not wanted.baselines:
         return {}
-    matchers = [Bm25Matcher()]
+    matchers: list[Matcher] = [Bm25Matcher()]
+    if embedder is not None:
+        matchers.append(EmbeddingMatcher(embedder))
     return {one.name: summarize(list(flat_scores(items, source, one))) for one in matchers}

@@ -12,13 +12,12 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from edge_lvr1.domain import (
     Answer,
-    Caption,
     FinalAnswer,
     NodeId,
     Question,
@@ -26,6 +25,8 @@ from edge_lvr1.domain import (
     Step,
 )
 from edge_lvr1.errors import DatasetError
+from edge_lvr1.evaluate.items import Item
+from edge_lvr1.models.base import Message
 from edge_lvr1.store.records import (
     answer_in,
     answer_out,
@@ -47,23 +48,21 @@ class SeenNode:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a conversation about a recording begins with: its length and its high captions."""
+    """What a conversation about a recording begins with, up to the agent's first reply."""
 
     recording: int
-    duration_s: float
-    highs: tuple[Caption, ...]
+    messages: tuple[Message, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """One question of a dataset with what an agent made of it.
 
-    `opened` are the captions opened, each once, in the order of opening; `evidence` the
-    nodes that the answer rests on, the first one first.
+    `question` is what the loop was given. `opened` are the captions opened, each once, in the
+    order of opening; `evidence` the nodes that the answer rests on, the first one first.
     """
 
-    id: str
-    video: str
+    item: Item
     fingerprint: str
     question: Question
     answer: Answer
@@ -71,6 +70,11 @@ class Result:
     evidence: tuple[SeenNode, ...] = ()
     steps: tuple[Step, ...] = ()
     openings: tuple[Opening, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The item's id."""
+        return self.item.id
 
     @property
     def repeat_ratio(self) -> float:
@@ -151,8 +155,7 @@ def _read(path: Path, content: bytes) -> Iterator[Result]:
 def result_out(result: Result) -> dict[str, Any]:
     """A result as JSON types."""
     return {
-        "id": result.id,
-        "video": result.video,
+        "item": _item_out(result.item),
         "fingerprint": result.fingerprint,
         "question": question_out(result.question),
         "answer": answer_out(result.answer),
@@ -162,15 +165,7 @@ def result_out(result: Result) -> dict[str, Any]:
         "openings": [
             {
                 "recording": opening.recording,
-                "duration_s": opening.duration_s,
-                "highs": [
-                    {
-                        "node": list(caption.node.path),
-                        "span": [caption.span.start_s, caption.span.end_s],
-                        "text": caption.text,
-                    }
-                    for caption in opening.highs
-                ],
+                "messages": [[one.role, one.content] for one in opening.messages],
             }
             for opening in result.openings
         ],
@@ -180,8 +175,7 @@ def result_out(result: Result) -> dict[str, Any]:
 def result_in(stored: Mapping[str, Any]) -> Result:
     """The result that `result_out` wrote."""
     return Result(
-        id=stored["id"],
-        video=stored["video"],
+        item=_item_in(stored["item"]),
         fingerprint=stored["fingerprint"],
         question=question_in(stored["question"]),
         answer=answer_in(stored["answer"]),
@@ -191,12 +185,21 @@ def result_in(stored: Mapping[str, Any]) -> Result:
         openings=tuple(
             Opening(
                 recording=opening["recording"],
-                duration_s=opening["duration_s"],
-                highs=tuple(_high_in(high) for high in opening["highs"]),
+                messages=tuple(Message(*message) for message in opening["messages"]),
             )
             for opening in stored["openings"]
         ),
     )
+
+
+def _item_out(item: Item) -> dict[str, Any]:
+    clues = [[clue.start_s, clue.end_s] for clue in item.clues]
+    return {**asdict(item), "options": list(item.options), "clues": clues}
+
+
+def _item_in(stored: Mapping[str, Any]) -> Item:
+    clues = tuple(Span(*clue) for clue in stored["clues"])
+    return Item(**{**stored, "options": tuple(stored["options"]), "clues": clues})
 
 
 def _seen_out(seen: SeenNode) -> dict[str, Any]:
@@ -209,8 +212,3 @@ def _seen_out(seen: SeenNode) -> dict[str, Any]:
 
 def _seen_in(stored: Mapping[str, Any]) -> SeenNode:
     return SeenNode(stored["recording"], NodeId(tuple(stored["node"])), Span(*stored["span"]))
-
-
-def _high_in(stored: Mapping[str, Any]) -> Caption:
-    node, span = NodeId(tuple(stored["node"])), Span(*stored["span"])
-    return Caption(node, span, stored["text"], "", "")

@@ -13,32 +13,47 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from edge_lvr1.errors import ModelError
-from edge_lvr1.evaluate.asking import Configuration, ask
+from edge_lvr1.evaluate.asking import Asker, Configuration
+from edge_lvr1.evaluate.finding import CaptionVectors
 from edge_lvr1.evaluate.items import Item
 from edge_lvr1.evaluate.results import Result, ResultsFile
 from edge_lvr1.evaluate.trees import TreeSource
-from edge_lvr1.models.base import Agent
+from edge_lvr1.models.base import Agent, Embedder
 
 log = logging.getLogger(__name__)
 
 _AHEAD = 2  # questions handed to each process before it asks for more
 
 
+def no_embedder() -> Embedder | None:
+    """For callers that have none."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What asking needs, made from settings in whichever process asks. Picklable makers."""
+    """What asking needs, made in whichever process asks: all makers can be pickled."""
 
-    make_source: Callable[[], TreeSource]
+    open_source: Callable[[], AbstractContextManager[TreeSource]]
     make_agent: Callable[[], Agent]
     configuration: Configuration
+    make_embedder: Callable[[], Embedder | None] = no_embedder
+
+    def asker(self, source: TreeSource) -> Asker:
+        """An asker of this process."""
+        embedder = self.make_embedder()
+        vectors = CaptionVectors(embedder) if embedder is not None else None
+        return Asker(source, self.make_agent(), self.configuration, vectors)
 
 
 def run(
     items: Sequence[Item],
+    source: TreeSource,
     asking: Asking,
     results: ResultsFile | None = None,
     workers: int = 1,
@@ -46,11 +61,10 @@ def run(
 ) -> list[Result]:
     """Ask every question that has no result yet; the results of all, in the items' order.
 
-    `on_result` is told of each result, those that were there already included.
-    Raises DatasetError, ModelError and, from Ctrl-C, KeyboardInterrupt: what was done by
-    then is in `results`.
+    `source` is one that `asking` opens; worker processes open their own. `on_result` is told
+    of each result, those that were there already included. Raises DatasetError, ModelError
+    and, from Ctrl-C, KeyboardInterrupt: what was done by then is in `results`.
     """
-    source = asking.make_source()
     found: dict[str, Result] = {}
     left: list[Item] = []
     for item in items:
@@ -59,8 +73,9 @@ def run(
         if before is None:
             left.append(item)
         else:
-            found[item.id] = before
-            on_result(before)
+            # The question is the same; what is known of its answer may have been mended.
+            found[item.id] = replace(before, item=item)
+            on_result(found[item.id])
     if found:
         log.info("%d of %d questions have their results already", len(found), len(items))
     asked = _in_processes(left, asking, workers) if workers > 1 else _here(left, source, asking)
@@ -73,9 +88,8 @@ def run(
 
 
 def _here(items: Sequence[Item], source: TreeSource, asking: Asking) -> Iterator[Result]:
-    agent = asking.make_agent()
-    for item in items:
-        yield ask(item, source, agent, asking.configuration)
+    asker = asking.asker(source)
+    return (asker.ask(item) for item in items)
 
 
 def _in_processes(items: Sequence[Item], asking: Asking, workers: int) -> Iterator[Result]:
@@ -99,8 +113,9 @@ def _in_processes(items: Sequence[Item], asking: Asking, workers: int) -> Iterat
         pool.shutdown(cancel_futures=True)
 
 
-_in_process: tuple[TreeSource, Agent, Configuration] | None = None
+_in_process: Asker | None = None
 """What this worker process asks with; set once when it begins."""
+_until_exit = ExitStack()
 
 
 def _begin(asking: Asking) -> None:
@@ -108,10 +123,9 @@ def _begin(asking: Asking) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger("edge_lvr1").setLevel(logging.ERROR)
     global _in_process
-    _in_process = (asking.make_source(), asking.make_agent(), asking.configuration)
+    _in_process = asking.asker(_until_exit.enter_context(asking.open_source()))
 
 
 def _ask(item: Item) -> Result:
     assert _in_process is not None, "the pool did not begin this process"
-    source, agent, configuration = _in_process
-    return ask(item, source, agent, configuration)
+    return _in_process.ask(item)

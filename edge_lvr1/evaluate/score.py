@@ -26,7 +26,7 @@ import numpy as np
 from edge_lvr1.domain import OPTION_LETTERS, Level, Span, Verdict
 from edge_lvr1.evaluate.items import Item
 from edge_lvr1.evaluate.results import Result, SeenNode
-from edge_lvr1.evaluate.spans import agreement, overlaps
+from edge_lvr1.evaluate.spans import Agreement, agreement, overlaps
 
 REPEAT_WEIGHT = 0.2
 RESAMPLES = 2000
@@ -36,7 +36,11 @@ NOT_ASKED = "not_asked"
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One question, scored. None where the dataset gives no answer, or no clue."""
+    """One question, scored.
+
+    None where the dataset gives no answer, or no clue, and for what a flat reading does not
+    have.
+    """
 
     item: Item
     verdict: str
@@ -47,11 +51,11 @@ class Scored:
     location_f1: float | None = None
     evidence_f1: float | None = None
     reward: float | None = None
-    rounds: int = 0
-    captions_opened: int = 0
-    invalid_steps: int = 0
-    repeat_ratio: float = 0.0
-    seconds: float = 0.0
+    rounds: int | None = None
+    captions_opened: int | None = None
+    invalid_steps: int | None = None
+    repeat_ratio: float | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +116,6 @@ def score(item: Item, result: Result | None) -> Scored:
         hit = bool(evidence) and overlaps(evidence[0], item.clues)
         place, cited = agreement(opened, item.clues), agreement(evidence, item.clues)
     repeats = result.repeat_ratio if result else 0.0
-    reward = None
-    if place is not None and correct is not None:
-        reward = place.f1 + correct - REPEAT_WEIGHT * repeats
     return Scored(
         item=item,
         verdict=result.answer.verdict.value if result else NOT_ASKED,
@@ -124,7 +125,7 @@ def score(item: Item, result: Result | None) -> Scored:
         precision=place.precision if place else None,
         location_f1=place.f1 if place else None,
         evidence_f1=cited.f1 if cited else None,
-        reward=reward,
+        reward=_reward(place, correct, repeats),
         rounds=result.answer.rounds if result else 0,
         captions_opened=result.answer.captions_opened if result else 0,
         invalid_steps=result.answer.invalid_steps if result else 0,
@@ -136,17 +137,19 @@ def score(item: Item, result: Result | None) -> Scored:
 def score_pointed(item: Item, span: Span | None, option: int | None, read: int) -> Scored:
     """Score what points at one leaf and one option, having read so many captions."""
     letter = None if option is None else OPTION_LETTERS[option]
+    correct = None if item.answer is None else letter == item.answer
     spans = [] if span is None else [span]
     place = agreement(spans, item.clues) if item.clues else None
     return Scored(
         item=item,
         verdict=NOT_ASKED if span is None else Verdict.ANSWERED.value,
-        correct=None if item.answer is None else letter == item.answer,
+        correct=correct,
         hit=any(overlaps(one, item.clues) for one in spans) if item.clues else None,
         coverage=place.coverage if place else None,
         precision=place.precision if place else None,
         location_f1=place.f1 if place else None,
         evidence_f1=place.f1 if place else None,
+        reward=_reward(place, correct, 0.0),
         captions_opened=read,
     )
 
@@ -176,6 +179,12 @@ def _correct(item: Item, result: Result | None) -> bool | None:
     if item.answer is None:
         return None
     return result is not None and result.answer.option == item.answer
+
+
+def _reward(place: Agreement | None, correct: bool | None, repeats: float) -> float | None:
+    if place is None or correct is None:
+        return None
+    return place.f1 + correct - REPEAT_WEIGHT * repeats
 
 
 def _is_leaf(seen: SeenNode) -> bool:
