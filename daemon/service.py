@@ -27,6 +27,7 @@ from edge_lvr1.daemon.workers import Worker
 from edge_lvr1.daemon.zone import check_zones
 from edge_lvr1.errors import DaemonError
 from edge_lvr1.media.children import decoder_of
+from edge_lvr1.media.clock_reading import rapid_ocr
 from edge_lvr1.media.decoder import Decoder
 from edge_lvr1.media.patterns import with_users
 from edge_lvr1.models.load import Backends, load_backends, tree_of
@@ -152,7 +153,13 @@ def _compose(
     )
     offers.on_waiting(schedule.wake)
     builder = Builder(
-        trees, glances, backends.captioner, tree_of(settings), settings.ingest, time.monotonic
+        trees,
+        glances,
+        backends.captioner,
+        tree_of(settings),
+        settings.ingest,
+        time.monotonic,
+        rapid_ocr() if settings.ingest.read_clock else None,
     )
     context = Context(
         settings=settings,
@@ -190,6 +197,9 @@ def _workers(context: Context, builder: Builder) -> list[Worker]:
         backends.agent,
         context.decoder,
         time.monotonic,
+        settings.questions,
+        context.meaning,
+        backends.embedder,
     )
     work: dict[str, Callable[[], bool]] = {
         "intake": IntakeWork(context, intake),

@@ -143,6 +143,15 @@ class Trees:
                 )
         return bool(stored.rowcount)
 
+    def add_remark(self, recording: int, remark: str, revision: int) -> None:
+        """Add what is to be known of a recording; nothing where its parts changed meanwhile."""
+        with self.archive.transaction() as db:
+            db.execute(
+                "UPDATE recordings SET remark = trim(remark || ' ' || ?) "
+                "WHERE id = ? AND revision = ? AND instr(remark, ?) = 0",
+                [clean(remark), recording, revision, clean(remark)],
+            )
+
     def planned(self, recording: int) -> bool:
         """Whether a recording has a tree yet."""
         row = self.archive.row("SELECT nodes FROM recordings WHERE id = ?", [recording])

@@ -16,6 +16,7 @@ from itertools import groupby
 from edge_lvr1.config import Ingest, Tree
 from edge_lvr1.domain import Caption, CaptionCost, Level, Node, NodeId, Recording, Span, TreePlan
 from edge_lvr1.errors import ModelError, NotFoundError
+from edge_lvr1.media.clock_reading import ReadText, read_clock
 from edge_lvr1.media.frames import Footage, Wanted
 from edge_lvr1.media.words import with_words, without_words
 from edge_lvr1.models.base import Captioner, Clip, Notes, Written
@@ -38,6 +39,8 @@ OnProgress = Callable[[str, int, int], None]
 class Builder:
     """What captioning needs. `clock` runs like time.monotonic.
 
+    `read_text` reads text off pictures, for clocks that are burnt in; None: they are not read.
+
     With `tree.parents` "fold", leaves come first, then their parents from them; with "frames"
     the widest first, each by looking.
     """
@@ -48,6 +51,7 @@ class Builder:
     tree: Tree
     ingest: Ingest
     clock: Callable[[], float] = time.monotonic
+    read_text: ReadText | None = None
 
     def build(
         self,
@@ -63,6 +67,7 @@ class Builder:
         what was committed stays, and the next call goes on from there.
         """
         revision = self.trees.revision(recording.id)
+        self._check_clock(recording, footage, revision)
         activity = glance(
             recording, footage, self.glances, self.ingest, revision, between, on_progress
         )
@@ -107,6 +112,15 @@ class Builder:
     def writer(self) -> str:
         """The captioner by name and version."""
         return f"{self.captioner.name} {self.captioner.version}"
+
+    def _check_clock(self, recording: Recording, footage: Footage, revision: int) -> None:
+        """Hold the clock in the picture against the file's time, once."""
+        if self.read_text is None or self.glances.activity(recording.id) is not None:
+            return
+        reading = read_clock(footage, recording.starts_at, self.read_text)
+        if reading is not None and reading.sentence:
+            logger.warning("recording %d: %s", recording.id, reading.sentence)
+            self.trees.add_remark(recording.id, reading.sentence, revision)
 
     def _decisions(self, recording: Recording, plan: TreePlan) -> Mapping[NodeId, Decision]:
         activity = self.glances.activity(recording.id)
