@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 from edge_lvr1.domain import Part, Span
 from edge_lvr1.errors import MediaError, NoVideoError
 from edge_lvr1.media.decoder import Decoder, Here
-from edge_lvr1.media.packing import ImagesOut, pack_probe, pack_seen
+from edge_lvr1.media.packing import ImagesOut, pack_cue, pack_probe, pack_seen
 from edge_lvr1.media.reading import Wanted
 from edge_lvr1.media.sandbox import Limits, confine
 from edge_lvr1.media.wire import Bytes, Head, RingWriter, Wire
@@ -90,6 +90,7 @@ class Child:
             self._wire.send({"is": "item", **about, "inline": len(view)}, view)
             return
         while (put := self._ring.put(view)) is None:
+            self._wire.send({"is": "full"})
             self._hear()
         self._wire.send({"is": "item", **about, "at": put[0], "size": len(view), "upto": put[1]})
 
@@ -140,6 +141,11 @@ def _survey(decoder: Decoder, head: Head) -> Generator[Item, None, None]:
             yield pack_seen(one)
 
 
+def _texts(decoder: Decoder, head: Head) -> Generator[Item, None, None]:
+    for cue in decoder.texts(Path(head["path"])):
+        yield pack_cue(cue), None
+
+
 def _cut(decoder: Decoder, head: Head) -> Generator[Item, None, None]:
     decoder.cut(_parts(head), _span(head), Path(head["out"]), head["exact"])
     yield from ()
@@ -158,6 +164,7 @@ ANSWERS: Mapping[str, Callable[[Decoder, Head], Generator[Item, None, None]]] = 
     "gather": _gather,
     "shown": _shown,
     "survey": _survey,
+    "texts": _texts,
     "cut": _cut,
 }
 

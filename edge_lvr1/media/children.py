@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import repeat
+from itertools import islice, repeat
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,16 +27,19 @@ from numpy.typing import NDArray
 from edge_lvr1.config import Ingest
 from edge_lvr1.domain import Part, Span
 from edge_lvr1.errors import MediaError
+from edge_lvr1.media.buffers import Buffers
 from edge_lvr1.media.clips import check_out
 from edge_lvr1.media.decoder import HERE, Decoder
 from edge_lvr1.media.measure import Sample
-from edge_lvr1.media.packing import ImagesIn, probe_of, seen_of
+from edge_lvr1.media.packing import ImagesIn, cue_of, probe_of, seen_of
 from edge_lvr1.media.probe import Probe
 from edge_lvr1.media.process import Asked, BrokenDecoder, Process, Read, start
 from edge_lvr1.media.reading import Frame, Wanted, looks
 from edge_lvr1.media.sandbox import Limits
 from edge_lvr1.media.survey import STEP_S, Picture
+from edge_lvr1.media.text_tracks import MAX_CUES
 from edge_lvr1.media.wire import Head, number
+from edge_lvr1.media.words import Cue
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +63,7 @@ class Children:
     ) -> None:
         self._limits = Limits(memory_mb, output_mb)
         self._timeout_s = timeout_s
+        self._buffers = Buffers()
         # Generators may be closed by the garbage collector anywhere, so that nothing here
         # may wait for a lock: a SimpleQueue and a deque do without.
         self._free: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -107,6 +111,11 @@ class Children:
     ) -> Generator[Sample | Picture, None, None]:
         """As `Decoder.survey`."""
         return self._about(parts, {"op": "survey", "slot_s": slot_s, "step_s": step_s}, seen_of)
+
+    def texts(self, path: Path) -> tuple[Cue, ...]:
+        """As `Decoder.texts`."""
+        asked = Asked({"op": "texts", "path": str(path)}, [path])
+        return tuple(islice(self._items(asked, lambda head, data: cue_of(head)), MAX_CUES))
 
     def cut(self, parts: Sequence[Part], span: Span, out: Path, exact: bool = False) -> None:
         """As `Decoder.cut`."""
@@ -181,7 +190,7 @@ class Children:
 
     def _started(self) -> Process:
         try:
-            process = self._starter.submit(start, self._limits).result()
+            process = self._starter.submit(start, self._limits, self._buffers).result()
         except RuntimeError as error:
             raise MediaError("the decoder was closed; nothing can be decoded") from error
         self._living[process.pid] = process

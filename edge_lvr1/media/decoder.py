@@ -19,6 +19,8 @@ from edge_lvr1.media.measure import Sample
 from edge_lvr1.media.probe import Probe, probe
 from edge_lvr1.media.reading import Frame, Reader, Wanted
 from edge_lvr1.media.survey import STEP_S, Picture, survey
+from edge_lvr1.media.text_tracks import read_tracks
+from edge_lvr1.media.words import Cue
 
 
 class Decoder(Protocol):
@@ -51,6 +53,10 @@ class Decoder(Protocol):
         self, parts: Sequence[Part], slot_s: float, step_s: float = STEP_S
     ) -> Generator[Sample | Picture, None, None]:
         """As `media.survey.survey`. Raises MediaError."""
+        ...
+
+    def texts(self, path: Path) -> tuple[Cue, ...]:
+        """The text tracks of a file, as `media.text_tracks.read_tracks`. Raises MediaError."""
         ...
 
     def cut(self, parts: Sequence[Part], span: Span, out: Path, exact: bool = False) -> None:
@@ -94,6 +100,11 @@ class Here:
     ) -> Generator[Sample | Picture, None, None]:
         """As `Decoder.survey`."""
         return survey(parts, slot_s, step_s)
+
+    def texts(self, path: Path) -> tuple[Cue, ...]:
+        """As `Decoder.texts`."""
+        self._on_open(path)
+        return read_tracks(path)
 
     def cut(self, parts: Sequence[Part], span: Span, out: Path, exact: bool = False) -> None:
         """As `Decoder.cut`."""

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_lvr1.domain import Span
 from edge_lvr1.media.container import MAX_SIDE_PX
 from edge_lvr1.media.measure import BLOCKS, Sample
 from edge_lvr1.media.probe import Probe
 from edge_lvr1.media.survey import Picture
+from edge_lvr1.media.text_tracks import plain
 from edge_lvr1.media.wire import Bytes, Head, WireError, count, number, text
+from edge_lvr1.media.words import Cue
 
 MOST_SHARED = 8  # sizes of which the last image is kept, in case the next is the same
 MOST_TRACKS = 10_000
@@ -132,3 +135,20 @@ def seen_of(head: Head, data: Bytes | None) -> Sample | Picture:
         cut=head.get("cut") is True,
         blocks=content,
     )
+
+
+def pack_cue(cue: Cue) -> Head:
+    """A piece of text and when it shows."""
+    return {
+        "start_s": cue.span.start_s,
+        "end_s": cue.span.end_s,
+        "text": cue.text,
+        "source": cue.source,
+    }
+
+
+def cue_of(head: Head) -> Cue:
+    """A piece of text again, plain whatever came. Raises WireError."""
+    start_s = number(head, "start_s")
+    span = Span(start_s, number(head, "end_s", least=start_s))
+    return Cue(span, plain(text(head, "text")), plain(text(head, "source", 100)))

@@ -5,8 +5,9 @@
 A request goes to the child as a head with "op". Back come heads with "is": "item" (any
 number), then "end" or "error"; between them "file" (what is opened next) and "log". An item's
 bytes stand in a ring of shared memory ("at", "size") where they fit, and else right behind
-the head ("inline"). The parent copies them out and sends "free", up to where it has read; so
-the child runs ahead by as much as the ring holds. "stop" ends a request half way.
+the head ("inline"). The parent copies them out and now and then sends "free", up to where it
+has read, and at once where the child says that the ring is "full"; so the child runs ahead by
+as much as the ring holds. "stop" ends a request half way.
 
 The parent takes nothing on trust: heads are short and plain JSON, and every number in them is
 checked before it is used (`number`, `count`).
@@ -157,11 +158,11 @@ class RingWriter:
         return place, self._head
 
 
-def copied(memory: mmap.mmap, place: int, size: int) -> Bytes:
-    """Bytes of the ring, as an array of their own. Raises WireError where it has none such."""
-    if place + size > len(memory):
-        raise WireError(f"{size} bytes at {place}, outside of the ring")
-    return np.frombuffer(memory, np.uint8, size, place).copy()
+def copy_out(memory: mmap.mmap, place: int, out: Bytes) -> None:
+    """Fill an array from the ring. Raises WireError where that has not so many bytes there."""
+    if place + len(out) > len(memory):
+        raise WireError(f"{len(out)} bytes at {place}, outside of the ring")
+    out[:] = np.frombuffer(memory, np.uint8, len(out), place)
 
 
 def number(head: Mapping[str, Any], key: str, least: float = -math.inf) -> float:
