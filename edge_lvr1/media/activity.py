@@ -30,8 +30,9 @@ RISE = 3.0
 """A window of minutes may raise a block's threshold so far above that of the whole recording,
 as rain and wind do; what stands out more is not noise, however long it lasts."""
 
-ALONE = 1.5
-"""A single block must be so much above its threshold; noise seldom takes two in one look."""
+TOGETHER = np.array([1.0, 1.25, 1.5], np.float32)
+"""How far the third, the second and the first block must be above their thresholds: of hundreds
+of blocks noise takes one beyond four sigma every few minutes, and hardly ever three at once."""
 
 UNSEEN_S = 10.0
 """Where no frame decoded for longer than this, nobody can say that nothing happened."""
@@ -65,9 +66,7 @@ def activity_of(samples: Sequence[Sample], duration_s: float, settings: Ingest) 
     switched, lit, switches = _switches(samples, times_s, share)
     share[switched] = 0.0
     share[lit] /= UNSETTLED
-    # Two blocks above their thresholds, or one far above.
-    top = np.sort(share, axis=1)[:, -2:]
-    scores = np.maximum(top[:, 0], top[:, 1] / ALONE)
+    scores = np.max(np.sort(share, axis=1)[:, -len(TOGETHER) :] / TOGETHER, axis=1)
     return Activity(
         tuple(float(time_s) for time_s in times_s),
         tuple(round(float(score), 3) for score in scores),
@@ -110,8 +109,12 @@ def _quiet(seen: Array) -> tuple[Array, Array]:
     """Median and MAD of each column when it is quiet, from its lower half alone."""
     lower = np.sort(seen, axis=0)[: max(1, len(seen) // 2)]
     quartile = np.median(lower, axis=0)
-    mad = np.median(np.abs(lower - quartile), axis=0) * _WHOLE_MAD
-    return np.asarray(quartile + mad, np.float32), np.asarray(mad, np.float32)
+    own = np.median(np.abs(lower - quartile), axis=0) * _WHOLE_MAD
+    median = quartile + own
+    # Of some hundred looks a block's own MAD is a tenth off; all blocks together know better
+    # how much noise of a level spreads.
+    usual = np.median(own / np.maximum(median, GREY_STEP))
+    return np.asarray(median, np.float32), np.asarray(np.maximum(own, usual * median), np.float32)
 
 
 def _of_short(quiet: tuple[Array, Array]) -> tuple[Array, Array]:

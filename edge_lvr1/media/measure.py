@@ -92,7 +92,9 @@ class Measure:
         self.light = _light(self.background, grey, light_before)
         off = grey - _lit(self.background, self.light)
         off_before = self.last - _lit(self.background, light_before)
-        presence, motion = _by_block(off), _by_block(off - off_before)
+        # A background of few looks adds its own noise.
+        presence = _by_block(off) / np.float32(math.sqrt(1 + 1 / (self.looks + 1)))
+        motion = _by_block(off - off_before)
         changed = float(np.mean(motion > 2 * self.quiet_motion + 3))
         whole = changed > _CHANGED
         usual = changed < _CALM and self.looks % _ASKED_EVERY == 0
@@ -123,6 +125,8 @@ class Measure:
             self.background, self.light, self.looks = grey.copy(), (1.0, 0.0), 0
             self.unstirred_s[:], self.held[:] = 0, False
             return float(motion.mean())
+        _settle(self.quiet_motion, motion, self.looks)
+        _settle(self.quiet_presence, presence, self.looks)
         stirs = motion - _limit(self.quiet_motion)
         stands = presence - _limit(self.quiet_presence)
         held = stands > 0
@@ -143,8 +147,6 @@ class Measure:
             rate = max(1 - math.exp(-step_s / _LEARN_S), 1 / (self.looks + 1))
             off = np.where(_of_blocks(kept), 0, scene - self.background)
             self.background += np.float32(rate) * off
-        _settle(self.quiet_motion, motion, self.looks)
-        _settle(self.quiet_presence, presence, self.looks)
         return float(np.maximum(stirs, 0).sum() + np.maximum(stands, 0).sum())
 
 
