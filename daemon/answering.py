@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import PurePath
 
-from edge_lvr1.daemon.views import StoredTree
-from edge_lvr1.domain import Answer, Question, Recording, Scope, Step, Verdict
+from edge_lvr1.config import Questions
+from edge_lvr1.daemon.views import StoredIndex, StoredTree
+from edge_lvr1.domain import Answer, Question, Recording, Scope, Step, TimeSpan, Verdict
 from edge_lvr1.media.decoder import Decoder
-from edge_lvr1.models.base import Agent
-from edge_lvr1.navigator.loop import navigate
-from edge_lvr1.navigator.scope import rank
+from edge_lvr1.models.base import Agent, Embedder, Finder
+from edge_lvr1.navigator.clipped import ClippedTree, cuts
+from edge_lvr1.navigator.evidence import BY_CAPTIONS, named_recordings
+from edge_lvr1.navigator.loop import Rules, TreeView, navigate
+from edge_lvr1.navigator.scope import Reading, gaps, read
+from edge_lvr1.navigator.words import telling, widened
 from edge_lvr1.prompts import NOT_FOUND
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.queues import IngestQueue, JobState
-from edge_lvr1.store.search import search
+from edge_lvr1.store.search import Hit, search
 from edge_lvr1.store.trees import Trees
+from edge_lvr1.store.vectors import Meaning
 from edge_lvr1.tree.build import Builder
 
-_HITS = 50  # enough captions to tell the recordings apart
+_HITS = 1000  # of all recordings together
+_OWN_HITS, _MOST_ALONE = 5, 500  # of a recording that had none among these
 _NAMED_FILES = 5
+_NAMED_GAPS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,9 @@ class Answering:
     agent: Agent
     decoder: Decoder
     clock: Callable[[], float]
+    settings: Questions = field(default_factory=Questions)
+    meaning: Meaning | None = None
+    embedder: Embedder | None = None
 
     def answer(
         self,
@@ -42,16 +53,87 @@ class Answering:
         cancelled: Callable[[], bool],
     ) -> Answer:
         """Ask the recordings that can be asked; those that cannot are named in `searched`."""
-        hits = search(self.archive, _words(question), question.scope, limit=_HITS)
-        recordings = rank(question, self.trees.recordings(question.scope), hits)
+        recordings = [
+            one
+            for one in self.trees.recordings(question.scope)
+            if question.scope.overlaps(one.starts_at, one.wall_clock(one.duration_s))
+        ]
         ready = [one for one in recordings if self.trees.progress(one.id).queryable]
         skipped = [self._skipped(one) for one in recordings if one not in ready]
         skipped += self._waiting_files(question.scope)
+        missing = self._gaps(question, recordings)
         if not ready:
-            return self._nothing_to_ask(question, skipped)
-        views = [StoredTree(one, self.builder, self.decoder) for one in ready]
-        answer = navigate(question, views, self.agent, self.clock, on_step, cancelled)
-        return replace(answer, searched=(*answer.searched, *skipped))
+            return self._nothing_to_ask(question, (*skipped, *missing), bool(skipped))
+        reading = read(question, ready, self._hits(question, ready))
+        answer = self._navigate(question, reading, on_step, cancelled)
+        by_captions = named_recordings(reading.by_captions, BY_CAPTIONS)
+        searched = (*answer.searched, *by_captions, *skipped, *missing)
+        return replace(answer, searched=searched)
+
+    def _navigate(
+        self,
+        question: Question,
+        reading: Reading,
+        on_step: Callable[[Step], None],
+        cancelled: Callable[[], bool],
+    ) -> Answer:
+        views = {one.id: self._view(one, question.scope) for one in (*reading.first, *reading.then)}
+
+        def finder(recording: Recording) -> Finder:
+            return StoredIndex(recording, self.trees, question.scope, self.embedder)
+
+        rules = Rules(finder, self.settings.hints, self.settings.dry_rounds, self.settings.carry)
+        return navigate(
+            question,
+            [views[one.id] for one in reading.first],
+            self.agent,
+            self.clock,
+            on_step,
+            cancelled,
+            rules=rules,
+            also=[views[one.id] for one in reading.then],
+        )
+
+    def _view(self, recording: Recording, scope: Scope) -> TreeView:
+        view = StoredTree(recording, self.builder, self.decoder)
+        return ClippedTree(view, scope) if cuts(scope, recording) else view
+
+    def _hits(self, question: Question, ready: Sequence[Recording]) -> list[Hit]:
+        """Captions that fit the question, best first, of every recording that has any."""
+        about = question.about or question.text
+        text = widened(telling(" ".join((about, *question.options)))) or about
+        hits = search(self.archive, text, question.scope, _HITS, self.meaning)
+        if len(hits) == _HITS:
+            found = {hit.recording for hit in hits}
+            for one in [one for one in ready if one.id not in found][:_MOST_ALONE]:
+                scope = replace(question.scope, recording=one.id)
+                hits += search(self.archive, text, scope, _OWN_HITS)
+        scope = question.scope
+        return [hit for hit in hits if scope.overlaps(hit.starts_at, _end(hit))]
+
+    def _gaps(self, question: Question, recordings: Sequence[Recording]) -> list[str]:
+        """Where the cameras asked about have no footage in the times asked about."""
+        scope = question.scope
+        if scope.recording is not None or scope.since is None:
+            return []
+        until = min(scope.until or question.asked_at, question.asked_at)
+        times = [
+            TimeSpan(one.since, min(one.until, until))
+            for one in scope.times or (TimeSpan(scope.since, until),)
+            if one.since < until
+        ]
+        known = self.trees.recordings()
+        cameras = scope.cameras or tuple(sorted({one.camera for one in known}))
+        found = gaps(recordings, cameras, times)
+        zone = scope.since.tzinfo
+        told = [
+            f"{gap.camera}: no footage from {_told(gap.since.astimezone(zone))} "
+            f"to {_told(gap.until.astimezone(zone))}"
+            for gap in found[:_NAMED_GAPS]
+        ]
+        if more := len(found) - len(told):
+            told.append(f"{more} more spans without footage")
+        return told
 
     def _skipped(self, recording: Recording) -> str:
         progress = self.trees.progress(recording.id)
@@ -79,11 +161,12 @@ class Answering:
             told.append(f"{more} more files: not searched, not taken in yet")
         return told
 
-    def _nothing_to_ask(self, question: Question, skipped: Sequence[str]) -> Answer:
-        if skipped:
+    def _nothing_to_ask(self, question: Question, told: Sequence[str], waiting: bool) -> Answer:
+        if waiting:
             why = "the footage in question is still being taken in; ask again later"
         elif self.trees.recordings():
             why = "no recording lies in the times and cameras asked about"
+            why += f"; {question.read_as}" if question.read_as else ""
         else:
             why = "the archive is empty; drop footage into a watched folder first"
         return Answer(
@@ -91,9 +174,13 @@ class Answering:
             text=f"{NOT_FOUND}: {why}.",
             agent=self.agent.name,
             captioner=self.builder.captioner.name,
-            searched=tuple(skipped),
+            searched=tuple(told),
         )
 
 
-def _words(question: Question) -> str:
-    return " ".join((question.text, *question.options))
+def _end(hit: Hit) -> datetime:
+    return hit.starts_at + timedelta(seconds=hit.span.duration_s)
+
+
+def _told(moment: datetime) -> str:
+    return moment.isoformat(" ", "minutes")

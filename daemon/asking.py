@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timezone, tzinfo
 
 from edge_lvr1.config import Questions
+from edge_lvr1.daemon.asked_scope import narrowed
+from edge_lvr1.daemon.cameras import no_camera
+from edge_lvr1.daemon.moments import moment_of
 from edge_lvr1.daemon.schemas import QuestionIn
 from edge_lvr1.domain import OPTION_LETTERS, Question, Scope
-from edge_lvr1.errors import NotFoundError, QuestionError
+from edge_lvr1.errors import QuestionError
 from edge_lvr1.store.trees import Trees
 
 MOST_ROUNDS = 1000
 MOST_SECONDS = 86_400.0
-_NEAR_CAMERAS = 3
 
 
 def question_of(
-    asked: QuestionIn, limits: Questions, trees: Trees, clock: Callable[[], float]
+    asked: QuestionIn, limits: Questions, trees: Trees, clock: Callable[[], float], zone: tzinfo
 ) -> Question:
-    """The question that a client asks, its budget filled in.
+    """The question that a client asks, its scope read and its budget filled in.
 
-    `clock` gives epoch seconds. Raises QuestionError for one that cannot be asked,
-    NotFoundError for a recording or camera that is not there.
+    `clock` gives epoch seconds; times are meant in `zone`. Raises QuestionError for one that
+    cannot be asked, NotFoundError for a recording or camera that is not there.
     """
+    now = datetime.fromtimestamp(clock(), tz=zone)
+    text = _text(asked.question, limits.max_chars)
+    since, until = (
+        moment_of(written, now, name) if written is not None else None
+        for name, written in (("since", asked.since), ("until", asked.until))
+    )
+    scope = scope_of(trees, asked.recording, asked.cameras, since, until)
+    read = narrowed(text, scope, list(trees.recordings()), now)
     return Question(
         id=secrets.token_hex(6),
-        text=_text(asked.question, limits.max_chars),
-        asked_at=datetime.fromtimestamp(clock(), tz=timezone.utc),
+        text=text,
+        asked_at=now.astimezone(timezone.utc),
         options=_options(asked.options, limits.max_chars),
-        scope=scope_of(trees, asked.recording, asked.cameras, asked.since, asked.until),
+        scope=read.scope,
         max_rounds=_rounds(asked.max_rounds, limits),
         max_seconds=_seconds(asked.max_seconds, limits),
+        confirm=asked.confirm,
+        about=read.about,
+        read_as=read.read_as,
     )
 
 
@@ -52,7 +64,10 @@ def scope_of(
                 f"{name} has no UTC offset; write it like 2026-03-14T09:30:00+00:00"
             )
     if since is not None and until is not None and since >= until:
-        raise QuestionError("since must be earlier than until")
+        raise QuestionError(
+            f"since ({since.isoformat(' ', 'minutes')}) must be earlier than until "
+            f"({until.isoformat(' ', 'minutes')})"
+        )
     if recording is not None:
         trees.recording(recording)
     _check_cameras(cameras, trees)
@@ -117,6 +132,4 @@ def _check_cameras(cameras: Sequence[str], trees: Trees) -> None:
     known = sorted({recording.camera for recording in trees.recordings()})
     for camera in cameras:
         if camera not in known:
-            near = difflib.get_close_matches(camera, known, n=_NEAR_CAMERAS, cutoff=0.0)
-            hint = f"the nearest are {', '.join(near)}" if near else "there are no recordings yet"
-            raise NotFoundError(f"there is no camera {camera[:80]!r}; {hint}")
+            raise no_camera(camera, known)

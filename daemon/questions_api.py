@@ -24,6 +24,7 @@ from edge_lvr1.daemon.schemas import (
     answer_fields,
     step_out,
 )
+from edge_lvr1.daemon.zone import zone_of
 from edge_lvr1.domain import Step
 from edge_lvr1.store.queues import QuestionRecord, QuestionState
 
@@ -41,7 +42,8 @@ def question_routes(context: Context) -> APIRouter:
     def ask(asked: QuestionIn, request: Request) -> AcceptedOut:
         """Queue a question; it is answered in its turn."""
         limits = context.settings.questions
-        question = question_of(asked, limits, context.trees, context.clock)
+        zone = zone_of(context.settings.time_zone)
+        question = question_of(asked, limits, context.trees, context.clock, zone)
         if not context.questions.put(question, limits.max_queued):
             busy = f"the queue is full ({limits.max_queued} waiting); ask again later"
             raise HTTPException(429, busy, {"retry-after": "10"})
@@ -144,6 +146,7 @@ def _summary(record: QuestionRecord) -> AnswerOut:
         state=_STATES.get(record.state, record.state.value),
         asked_at=question.asked_at,
         options=list(question.options),
+        read_as=question.read_as,
         **answer_fields(record.answer),
     )
 

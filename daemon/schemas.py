@@ -59,10 +59,15 @@ class QuestionIn(_In):
     options: list[str] = []
     recording: int | None = None
     cameras: list[str] = []
-    since: datetime | None = None
-    until: datetime | None = None
+    since: str | None = Field(
+        default=None, description="ISO 8601, or words like 'yesterday 22:00' in the daemon's zone"
+    )
+    until: str | None = None
     max_rounds: int | None = None
     max_seconds: float | None = None
+    confirm: bool = Field(
+        default=False, description="have the evidence of the answer looked at again"
+    )
 
 
 class PathIn(_In):
@@ -117,6 +122,7 @@ class AnswerOut(_Out):
     agent: str = ""
     captioner: str = ""
     searched: list[Shown] = []
+    read_as: Shown = Field(default="", description="the scope that the question's words name")
     confirmation: str | None = Field(
         default=None, description="confirmed, not_confirmed or unclear, where it was asked for"
     )

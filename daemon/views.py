@@ -1,15 +1,41 @@
-"""A stored recording as the navigator sees it: captions from the database or on demand."""
+"""A stored recording as the navigator sees it: captions, and an index of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
-from edge_lvr1.domain import Caption, NodeId, Recording, TreePlan
+from edge_lvr1.domain import Caption, NodeId, Recording, Scope, TreePlan
 from edge_lvr1.errors import NotFoundError
 from edge_lvr1.media.decoder import Decoder
 from edge_lvr1.media.frames import Footage
-from edge_lvr1.models.base import Clip, Notes
+from edge_lvr1.models.base import Clip, Embedder, Finder, Found, Notes
+from edge_lvr1.models.load import index_of
+from edge_lvr1.navigator.clipped import inside
+from edge_lvr1.store.trees import Trees
 from edge_lvr1.tree.build import Builder
+
+
+class StoredIndex:
+    """An index of the captions that a recording has and a scope names, made when first asked."""
+
+    def __init__(
+        self, recording: Recording, trees: Trees, scope: Scope, embedder: Embedder | None
+    ) -> None:
+        self._recording = recording
+        self._trees = trees
+        self._scope = scope
+        self._embedder = embedder
+
+    def find(self, texts: Sequence[str], limit: int) -> list[Found]:
+        """The best matches at all levels, best first."""
+        return self._index.find(texts, limit)
+
+    @cached_property
+    def _index(self) -> Finder:
+        captions = self._trees.captions(self._recording.id)
+        named = (one for one in captions if inside(self._recording, one.span, self._scope))
+        return index_of(named, self._embedder)
 
 
 class StoredTree:

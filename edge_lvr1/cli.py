@@ -43,6 +43,7 @@ Socket = Annotated[
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 _TIMES += ["%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"]
 _TRACE = ("state", "asked_at", "options", "steps")  # beyond the answer
+_WORDS = "ISO 8601, or words: 'yesterday 22:00', 'last Tuesday night'."
 _SINCE, _UNTIL = "Only footage from this time on.", "Only footage before this time."
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 RecordingId = Annotated[int, typer.Argument(help="Number of the recording.", min=1)]
@@ -151,8 +152,11 @@ def ask(
     ] = None,
     recording: Annotated[int | None, typer.Option(help="Only this recording.")] = None,
     camera: Annotated[list[str] | None, typer.Option(help="Only this camera; repeat.")] = None,
-    since: Annotated[datetime | None, typer.Option(formats=_TIMES, help=_SINCE)] = None,
-    until: Annotated[datetime | None, typer.Option(formats=_TIMES, help=_UNTIL)] = None,
+    since: Annotated[str | None, typer.Option(help=f"{_SINCE} {_WORDS}")] = None,
+    until: Annotated[str | None, typer.Option(help=_UNTIL)] = None,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Have the evidence looked at again.")
+    ] = False,
     rounds: Annotated[int | None, typer.Option(help="Most rounds to spend.", min=1)] = None,
     seconds: Annotated[float | None, typer.Option(help="Most seconds to spend.")] = None,
     follow: Annotated[bool, typer.Option(help="Show each round as it happens.")] = False,
@@ -169,10 +173,11 @@ def ask(
                 "options": option,
                 "recording": recording,
                 "cameras": camera,
-                "since": _aware(since),
-                "until": _aware(until),
+                "since": since,
+                "until": until,
                 "max_rounds": rounds,
                 "max_seconds": seconds,
+                "confirm": confirm or None,
             }
         )
         shown = (err if as_json else out) if follow else None

@@ -76,8 +76,8 @@ class Client:
         """Queue a question and return its id at once.
 
         `request` has `question`, and may have `options`, `recording`, `cameras`, `since`,
-        `until` (datetimes or ISO 8601 with offset), `max_rounds` and `max_seconds`; None and
-        empty ones count as not given.
+        `until` (datetimes, ISO 8601, or words), `max_rounds`, `max_seconds` and `confirm`;
+        None and empty ones count as not given.
         """
         body = {
             name: value.isoformat() if isinstance(value, datetime) else value

@@ -75,6 +75,10 @@ def answer(found: Mapping[str, Any]) -> RenderableType:
         f" {found['seconds']:.1f} s, agent {found['agent']}, captioner {found['captioner']}"
     )
     lines: list[RenderableType] = [head, plain(cost, style="dim")]
+    if found.get("read_as"):
+        lines.append(plain(str(found["read_as"]), style="dim"))
+    if confirmation := found.get("confirmation"):
+        lines.append(plain(f"evidence looked at again: {str(confirmation).replace('_', ' ')}"))
     if found["evidence"]:
         lines.append(Text("evidence", style="bold"))
         lines += [_evidence(entry) for entry in found["evidence"]]
@@ -99,8 +103,11 @@ def step(taken: Mapping[str, Any]) -> RenderableType:
     if taken.get("thought"):
         lines.append(plain(f"  {taken['thought']}", style="italic dim"))
     lines.append(plain(f"  {taken['action']}", style="cyan"))
-    if taken.get("observation"):
-        lines.append(plain(f"  {taken['observation']}", style="dim", limit=400))
+    hint = str(taken.get("hint") or "")
+    if observation := str(taken.get("observation") or "").removesuffix(hint).strip():
+        lines.append(plain(f"  {observation}", style="dim", limit=400))
+    if hint:
+        lines.append(plain(f"  {hint}", style="yellow"))
     return Group(Text(f"round {taken['round']}", style="bold"), *lines)
 
 

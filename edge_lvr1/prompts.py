@@ -49,6 +49,8 @@ OPENED_BEFORE = (
     "You have opened this caption before; its text stands above. Open another, or answer."
 )
 ASKED_BEFORE = "You have asked this of this clip before; what came back stands above."
+OUTSIDE = "Not in the time that is asked about."
+"""Stands in place of the caption of a node that the question leaves out."""
 NO_LOOK = "could not be looked at"
 """Stands in what an agent is told when the clip of a node could not be looked at."""
 

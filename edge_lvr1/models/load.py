@@ -6,14 +6,15 @@ weights is loaded once, whoever uses it, and leaves when others need its room.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_lvr1.config import Settings, Tree
-from edge_lvr1.domain import Level
+from edge_lvr1.domain import Caption, Level
 from edge_lvr1.errors import SettingsError
-from edge_lvr1.models.base import Agent, Captioner, Embedder
+from edge_lvr1.models.base import Agent, Captioner, Embedder, Finder
 from edge_lvr1.models.looking import Look
 from edge_lvr1.models.residency import LoadableAgent, Residency, ResidentAgent, ResidentCaptioner
 
@@ -112,6 +113,13 @@ def tree_of(settings: Settings) -> Tree:
         return settings.tree
     parents = "fold" if settings.models.captioner == "embedded" else "frames"
     return settings.tree.model_copy(update={"parents": parents})
+
+
+def index_of(captions: Iterable[Caption], embedder: Embedder | None) -> Finder:
+    """An index of one tree's captions, in memory; with an embedder, by meaning too."""
+    from edge_lvr1.models.embedded.retrieval.index import TreeIndex
+
+    return TreeIndex.of(captions, embedder)
 
 
 def load_embedder(settings: Settings) -> Embedder | None:

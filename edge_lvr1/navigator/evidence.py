@@ -8,9 +8,9 @@ captions the agent has seen count, so a made-up id never becomes evidence.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
-from edge_lvr1.domain import LEVELS, Evidence, Level, NodeId
+from edge_lvr1.domain import LEVELS, Evidence, Level, NodeId, Recording
 from edge_lvr1.navigator.view import TreeView
 from edge_lvr1.navigator.walk import Walk
 
@@ -68,9 +68,23 @@ def searched(
     searched.
     """
     lines = [_searched(walk) for walk in walks]
-    lines += [f"{_name(view)}: not searched, the budget was spent" for view in left]
-    lines += [f"{_name(view)}: searched by its captions only" for view in unasked]
+    for views, what in ((left, NOT_SEARCHED), (unasked, BY_CAPTIONS)):
+        lines += named_recordings([view.recording for view in views], what)
     return tuple(lines)
+
+
+NOT_SEARCHED = "not searched, the budget was spent"
+BY_CAPTIONS = "searched by its captions only"
+_MOST_NAMED = 5
+
+
+def named_recordings(recordings: Sequence[Recording], what: str) -> list[str]:
+    """A line for each of a few recordings, and one for all the others."""
+    lines = [f"{one.camera}, recording {one.id}: {what}" for one in recordings[:_MOST_NAMED]]
+    if more := len(recordings) - len(lines):
+        noun = "recording" if more == 1 else "recordings"
+        lines.append(f"{more} more {noun}: {what.replace('its', 'their') if more > 1 else what}")
+    return lines
 
 
 def _searched(walk: Walk) -> str:

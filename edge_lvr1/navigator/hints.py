@@ -65,7 +65,7 @@ class Hints:
             words = telling(walk.asked)
             unread = [one for one in unread if words and _mentions_all(one, words)]
             hint = self._give(walk, unread, prompts.NOT_ALL_READ)
-        elif not walk.opened and not cited(f"{answer} {walk.thought}", walk.seen):
+        elif not walk.opened and not _rests_on_something(walk, answer):
             hint = self._give(walk, unread, prompts.NOTHING_READ)
         else:
             return ""
@@ -115,6 +115,13 @@ class Hints:
         words = telling(" ".join((walk.asked, *option_texts(walk.question.options))))
         captions = " ".join(one.caption or "" for one in named)
         return prompts.hint(mentioned(words, captions), [one.node for one in named], why)
+
+
+def _rests_on_something(walk: Walk, answer: str) -> bool:
+    """Whether an answer or the thought before it names a caption, if only as "(2)"."""
+    said = f"{answer} {walk.thought}"
+    highs = {str(node) for node in walk.seen if node.level is Level.HIGH}
+    return bool(cited(said, walk.seen)) or any(high in said for high in highs)
 
 
 def _mentions_all(found: Found, words: list[str]) -> bool:

@@ -83,6 +83,14 @@ def widened(words: Sequence[str]) -> str:
     return " ".join(dict.fromkeys([*words, *more]))
 
 
+def tidied(text: str) -> str:
+    """A text out of which phrases were taken, without the gaps that they left."""
+    text = re.sub(r"\s+([?.!,;])", r"\1", " ".join(text.split()))
+    text = re.sub(r"\s+(?:on|in|at|of|from|during|and|or)(?=\s*[?.!]?$)", "", text)
+    text = re.sub(r"^[^\w\"'(]+|,(?=[?.!])", "", text)
+    return text[:1].upper() + text[1:]
+
+
 def _same(word: str, line: str) -> bool:
     return _stem(word) in map(_stem, line.split())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,8 @@ def test_answer_is_told_with_evidence_and_steps(
         "agent": "scripted",
         "captioner": "fake",
         "searched": ["yard"],
+        "read_as": "",
+        "confirmation": None,
     }
     assert [step["action"] for step in steps] == [
         "get_caption((1,2,1))",
@@ -204,8 +207,13 @@ def test_question_that_is_not_there_is_404(http: Http, path: str) -> None:
         ({"options": ["yes", "yes"]}, "two options are the same"),
         ({"options": ["x" * 3000, "y" * 3000]}, "longer than 4000 characters"),
         ({"since": "2026-03-14T10:00:00Z", "until": "2026-03-14T09:00:00Z"}, "earlier than until"),
-        ({"since": "2026-03-14T10:00:00"}, "has no UTC offset"),
-        ({"until": "yesterday"}, "until: "),
+        ({"since": "soon"}, "since is no time that is understood: 'soon'"),
+        ({"since": "2026-02-30"}, "since is no time that is understood"),
+        ({"until": "5"}, "until is no time that is understood"),
+        ({"until": "x" * 1000}, "until is no time that is understood"),
+        ({"until": ""}, "until is no time that is understood"),
+        ({"since": "today", "until": "yesterday"}, "must be earlier than until"),
+        ({"since": 5}, "since: "),
         ({"max_rounds": 0}, "max_rounds must be from 1"),
         ({"max_rounds": 1001}, "max_rounds must be from 1"),
         ({"max_seconds": -1}, "max_seconds must be above 0"),
@@ -275,16 +283,7 @@ def test_unknown_camera_is_404_with_the_nearest_names(
 
 def test_full_queue_is_429(context: Context, settings: Settings) -> None:
     few = settings.model_copy(update={"questions": Questions(max_queued=1)})
-    context = Context(
-        settings=few,
-        archive=context.archive,
-        trees=context.trees,
-        jobs=context.jobs,
-        questions=context.questions,
-        offers=context.offers,
-        turnstile=context.turnstile,
-        backends=context.backends,
-    )
+    context = replace(context, settings=few)
     http = Http(create_app(context))
     ask(http)
 
