@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from edge_lvr1.config import Ingest, Tree
@@ -18,6 +18,7 @@ from edge_lvr1.domain import Caption, CaptionCost, Level, Node, NodeId, Recordin
 from edge_lvr1.errors import ModelError, NotFoundError
 from edge_lvr1.media.clock_reading import ReadText, read_clock
 from edge_lvr1.media.frames import Footage, Wanted
+from edge_lvr1.media.text_tracks import Sidecars
 from edge_lvr1.media.words import with_words, without_words
 from edge_lvr1.models.base import Captioner, Clip, Notes, Written
 from edge_lvr1.store.glances import Glances
@@ -52,6 +53,7 @@ class Builder:
     ingest: Ingest
     clock: Callable[[], float] = time.monotonic
     read_text: ReadText | None = None
+    sidecars: Sidecars = field(default_factory=Sidecars)
 
     def build(
         self,
@@ -69,7 +71,14 @@ class Builder:
         revision = self.trees.revision(recording.id)
         self._check_clock(recording, footage, revision)
         activity = glance(
-            recording, footage, self.glances, self.ingest, revision, between, on_progress
+            recording,
+            footage,
+            self.glances,
+            self.ingest,
+            self.sidecars,
+            revision,
+            between,
+            on_progress,
         )
         if not self.trees.planned(recording.id):
             plan = plan_tree(recording.duration_s)

@@ -15,7 +15,7 @@ from edge_lvr1.media.activity import activity_of
 from edge_lvr1.media.frames import Footage
 from edge_lvr1.media.measure import Sample
 from edge_lvr1.media.survey import Picture
-from edge_lvr1.media.text_tracks import Sidecars, read_sidecar, read_tracks
+from edge_lvr1.media.text_tracks import Sidecars, read_sidecar
 from edge_lvr1.media.words import Cue
 from edge_lvr1.store.glances import Glances, StoredCue, StoredPicture
 
@@ -29,6 +29,7 @@ def glance(
     footage: Footage,
     glances: Glances,
     settings: Ingest,
+    sidecars: Sidecars,
     revision: int,
     between: Callable[[], None],
     on_progress: Callable[[str, int, int], None],
@@ -52,18 +53,20 @@ def glance(
             samples.append(found)
             on_progress(SURVEY, round(found.time_s), round(recording.duration_s))
     activity = activity_of(samples, recording.duration_s, settings)
-    cues = [_stored(cue) for cue in _words(footage)] if settings.subtitles else []
+    cues = (
+        [_stored(cue) for cue in _words(footage, sidecars, between)] if settings.subtitles else []
+    )
     glances.put(recording.id, activity, pictures, cues, revision)
     return activity
 
 
-def _words(footage: Footage) -> Iterator[Cue]:
+def _words(footage: Footage, sidecars: Sidecars, between: Callable[[], None]) -> Iterator[Cue]:
     """The text that lies beside the parts' files, or in them, at its time in the recording."""
-    sidecars = Sidecars()
     for part in footage.parts:
+        between()
         path = Path(part.path)
         beside = (cue for sidecar in sidecars.of(path) for cue in read_sidecar(sidecar))
-        for cue in (*beside, *read_tracks(path)):
+        for cue in (*beside, *footage.decoder.texts(path)):
             moved = cue.later(part.offset_s)
             if 0 <= moved.span.start_s < part.offset_s + part.duration_s:
                 yield moved
