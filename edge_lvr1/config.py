@@ -110,6 +110,7 @@ class Tree(_Section):
 
 
 Backend = Literal["embedded", "onnx", "server"]
+Tool = Literal["get_caption", "video_qa", "search_captions", "list_recordings", "count_objects"]
 
 
 class Models(_Section):
@@ -140,6 +141,9 @@ class ModelServer(_Section):
     captioner_url: str | None = Field(default=None, description="where the captioner is apart")
     agent_model: str = Field(default="", description="its name there; empty: the first it lists")
     captioner_model: str = ""
+    agent_tools: tuple[Tool, ...] = Field(
+        default=("get_caption", "video_qa"), description="more for models that are no R1"
+    )
     api_key_file: Path | None = Field(default=None, description="read at start, never logged")
     ca_file: Path | None = None
 

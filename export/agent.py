@@ -25,6 +25,7 @@ from edge_lvr1.export import checkpoint as checkpoints
 from edge_lvr1.export.chat import find_chat, template
 from edge_lvr1.export.checkpoint import Checkpoint
 from edge_lvr1.export.manifest import memory_estimate_mb, versions
+from edge_lvr1.models.base import MORE_TOOLS
 from edge_lvr1.models.onnx.chat import APPEND_ONLY
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ PRECISIONS: Mapping[str, tuple[str, ...]] = {
 """What onnxruntime has kernels for, by target."""
 
 TOOLS = ("get_caption", "video_qa")
+"""What LongVideo-R1 knows; a checkpoint that was trained on more is exported with these too."""
+
 DEFAULT_CONTEXT_TOKENS = 16384
 _CACHE_BYTES = {"cpu": 4}  # a cached number on the CPU is float32; elsewhere 2 bytes
 _SPARE_BYTES = 256 << 20
@@ -55,7 +58,10 @@ Build: TypeAlias = Callable[[Path, Path, str, str, Path, Report], None]
 
 @dataclass(frozen=True, slots=True)
 class AgentOptions:
-    """What to export, how and where. `context_tokens` of 0 takes the default or less."""
+    """What to export, how and where. `context_tokens` of 0 takes the default or less.
+
+    `more_tools` are what the checkpoint was trained on beyond LongVideo-R1's two.
+    """
 
     model: str
     out: Path
@@ -67,6 +73,7 @@ class AgentOptions:
     revision: str | None = None
     download: bool = False
     overwrite: bool = False
+    more_tools: tuple[str, ...] = ()
     room: checkpoints.Room | None = field(default=None)
 
 
@@ -157,7 +164,7 @@ def _fill(
         chat=APPEND_ONLY,
         prompts={"system": prompts.SYSTEM if system is None else system},
         sampling=sampling_defaults(checkpoint.generation),
-        tools=TOOLS,
+        tools=(*TOOLS, *sorted(set(options.more_tools) - set(TOOLS))),
         versions=versions(),
         memory_estimate_mb=memory_estimate_mb(
             out, cache_bytes(checkpoint.config, options.target, context)
@@ -209,6 +216,10 @@ def cache_bytes(config: Mapping[str, Any], target: str, context_tokens: int) -> 
 
 
 def _check_options(options: AgentOptions) -> None:
+    if strange := sorted(set(options.more_tools) - MORE_TOOLS - set(TOOLS)):
+        raise BundleError(
+            f"there is no tool {strange[0]!r}; known: {', '.join(sorted(MORE_TOOLS))}"
+        )
     if options.target not in TARGETS:
         raise BundleError(f"there is no target {options.target!r}; known: {', '.join(TARGETS)}")
     allowed = PRECISIONS[options.target]

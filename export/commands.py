@@ -41,6 +41,10 @@ def agent(
     adapter: Adapter = None,
     system_prompt: SystemPrompt = None,
     context_tokens: Annotated[int, typer.Option(help="Longest conversation; 0: default.")] = 0,
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(help="A tool that it knows beyond get_caption and video_qa; repeat."),
+    ] = None,
     revision: Revision = None,
     download: Download = False,
     overwrite: Overwrite = False,
@@ -56,6 +60,7 @@ def agent(
         adapter=adapter,
         system_prompt=system_prompt,
         context_tokens=context_tokens,
+        more_tools=tuple(tool or ()),
         revision=revision,
         download=download,
         overwrite=overwrite,

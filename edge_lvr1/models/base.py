@@ -178,9 +178,9 @@ class KnowsTools(Protocol):
 
 def tools_of(agent: Agent) -> frozenset[str]:
     """The tools that an agent knows, of those that there are."""
-    if not isinstance(agent, KnowsTools):
+    if not isinstance(agent, KnowsTools) or not agent.tools:
         return TWO_TOOLS
-    return agent.tools & (TWO_TOOLS | MORE_TOOLS)
+    return TWO_TOOLS | (agent.tools & MORE_TOOLS)
 
 
 class Embedder(Protocol):

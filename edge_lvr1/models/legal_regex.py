@@ -65,11 +65,16 @@ def constraint_of(schema: Mapping[str, Any]) -> Constraint | None:
 
 def _calls(moves: Moves) -> str:
     index = "|".join(map(str, range(1, moves.width + 1)))
+    query = rf'[^"<>\s][^"<>\n]{{0,{QUERY_CHARS - 1}}}'
     calls = [rf"get_caption\(\(({index}),({index})(,({index}))?\)\)"]
     leaves = [re.escape(str(node)) for node in sorted(moves.opened) if len(node.path) == 3]
-    if leaves:
-        query = rf'[^"<>\s][^"<>\n]{{0,{QUERY_CHARS - 1}}}'
-        calls.append(rf'video_qa\(({"|".join(leaves)}), "{query}"\)')
+    looks = [name for name in ("video_qa", "count_objects") if name in moves.tools]
+    if leaves and looks:
+        calls.append(rf'({"|".join(looks)})\(({"|".join(leaves)}), "{query}"\)')
+    if "search_captions" in moves.tools:
+        calls.append(rf'search_captions\("{query}"\)')
+    if "list_recordings" in moves.tools:
+        calls.append(rf'list_recordings\(("{query}")?\)')
     return "|".join(calls)
 
 

@@ -84,7 +84,11 @@ def load_agent(settings: Settings, residency: Residency) -> Agent:
         from edge_lvr1.models.server import ServerAgent
 
         server = _chat_server(settings, settings.server.url, settings.server.agent_model)
-        return ServerAgent(server, constraint="auto" if models.legal_moves else "none")
+        return ServerAgent(
+            server,
+            constraint="auto" if models.legal_moves else "none",
+            tools=settings.server.agent_tools,
+        )
     from edge_lvr1 import bundle
     from edge_lvr1.models.onnx.agent import AgentSettings, OnnxAgent
 

@@ -26,6 +26,7 @@ from edge_lvr1.models.base import (
     Moves,
     Notes,
     Written,
+    tools_of,
 )
 
 log = logging.getLogger(__name__)
@@ -178,6 +179,11 @@ class ResidentAgent:
         self._agent = agent
         self._residency = residency
         self._sessions: list[ResidentSession] = []
+
+    @property
+    def tools(self) -> frozenset[str]:
+        """The tools of the agent inside."""
+        return tools_of(self._agent)
 
     def open(self, finder: Finder | None = None) -> AgentSession:
         """Begin a conversation; the model is loaded with its first reply."""

@@ -11,14 +11,14 @@ from __future__ import annotations
 import base64
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edge_lvr1.domain import Caption, Level, Node, Span
 from edge_lvr1.errors import ModelError
 from edge_lvr1.media.frames import Footage, Frame, Wanted
-from edge_lvr1.models.base import Clip, Finder, Message, Moves, Notes, Written
+from edge_lvr1.models.base import TWO_TOOLS, Clip, Finder, Message, Moves, Notes, Written
 from edge_lvr1.models.chat_server import ChatServer, Completion
 from edge_lvr1.models.legal_regex import Constraint, constrain, constraint_of, legal_regex
 from edge_lvr1.models.looking import (
@@ -90,7 +90,8 @@ class ServerAgent:
     """Conversations with a language model on a chat server.
 
     With `constraint` "auto" the server's own description is asked once whether it can keep
-    to the legal moves; "none" leaves the model free. The server keeps its own cache of what
+    to the legal moves; "none" leaves the model free. `tools` beyond the two are told of in the
+    system turn. The server keeps its own cache of what
     it has read: the conversation is append-only, so a prefix cache serves every round.
     """
 
@@ -99,8 +100,10 @@ class ServerAgent:
         server: ChatServer,
         sampling: Sampling | None = None,
         constraint: Constraint | Literal["auto", "none"] = "auto",
+        tools: Iterable[str] = TWO_TOOLS,
     ) -> None:
         self.name = _name(server)
+        self.tools = frozenset(tools)
         self.sampling = sampling or Sampling(extra=THINKING)
         self.constraint = constraint
         self._model = _Model(server)

@@ -10,17 +10,28 @@ from __future__ import annotations
 
 import re
 
-from edge_lvr1.domain import Action, FinalAnswer, GetCaption, Invalid, Level, NodeId, VideoQa
-from edge_lvr1.models.base import Moves
+from edge_lvr1.domain import (
+    Action,
+    CountObjects,
+    FinalAnswer,
+    GetCaption,
+    Invalid,
+    Level,
+    ListRecordings,
+    NodeId,
+    SearchCaptions,
+    VideoQa,
+)
+from edge_lvr1.models.base import MORE_TOOLS, TWO_TOOLS, Moves
 from edge_lvr1.prompts import NOT_FOUND
 
 _TAG = re.compile(r"<\s*(?P<close>/?)\s*(?P<name>think|tool|answer|information)\s*>", re.I)
-_CALL = re.compile(r"(?P<name>get_caption|video_qa)\s*\(", re.I)
+_CALL = re.compile(rf"(?P<name>{'|'.join(sorted(TWO_TOOLS | MORE_TOOLS))})\s*\(", re.I)
 _IDS_IN_BRACKETS = re.compile(
     r"\s*(?:\w+\s*=\s*)?[(\[]\s*(?P<ids>[0-9]+(?:\s*,\s*[0-9]+)*)\s*,?\s*[)\]]"
 )
 _IDS_BARE = re.compile(r"\s*(?:\w+\s*=\s*)?(?P<ids>[0-9]+(?:\s*,\s*[0-9]+){0,2})(?=\s*[,)\]]|\s*$)")
-_QUERY_NAME = re.compile(r"\s*,?\s*(?:(?:query|question)\s*=\s*)?", re.I)
+_QUERY_NAME = re.compile(r"\s*,?\s*(?:(?:query|question|words|camera|what)\s*=\s*)?", re.I)
 # Straight and typographic, as models write them: double, single, guillemets, low
 _OPENING_QUOTES = "\"'\u201c\u2018\u00ab\u201e`\u201d\u2019"
 _CLOSING_QUOTES = "\"'\u201d\u2019\u00bb\u201c`\u2018"
@@ -138,20 +149,36 @@ def _read_answer(content: str, moves: Moves) -> Action:
 
 
 def _read_call(content: str, moves: Moves) -> Action:
-    call = _CALL.search(content)
+    call = next((c for c in _CALL.finditer(content) if c["name"].lower() in moves.tools), None)
     if call is None:
-        return Invalid(
-            "The tool call was not understood: write get_caption((h,m)), get_caption((h,m,l)) "
-            'or video_qa((h,m,l), "query").'
-        )
-    arguments = content[call.end() :]
+        return Invalid(_not_understood(moves.tools))
+    name, arguments = call["name"].lower(), content[call.end() :]
+    if name == "search_captions":
+        words = _read_query(arguments)
+        return SearchCaptions(words) if words else Invalid(f"Write {_FORMS[name]}.")
+    if name == "list_recordings":
+        return ListRecordings(_read_query(arguments))
     ids = _IDS_IN_BRACKETS.match(arguments) or _IDS_BARE.match(arguments)
     node = _node(ids["ids"]) if ids else None
     if ids is None or node is None or not node.fits(moves.width):
         return Invalid(_no_such_node(ids["ids"] if ids else None, moves.width))
-    if call["name"].lower() == "get_caption":
-        return _get_caption(node, moves)
-    return _video_qa(node, _read_query(arguments[ids.end() :]), moves)
+    if name == "get_caption":
+        return _get_caption(node)
+    return _look(name, node, _read_query(arguments[ids.end() :]), moves)
+
+
+_FORMS = {
+    "get_caption": "get_caption((h,m)), get_caption((h,m,l))",
+    "video_qa": 'video_qa((h,m,l), "query")',
+    "search_captions": 'search_captions("words")',
+    "list_recordings": "list_recordings()",
+    "count_objects": 'count_objects((h,m,l), "person")',
+}
+
+
+def _not_understood(tools: frozenset[str]) -> str:
+    forms = [form for name, form in _FORMS.items() if name in tools]
+    return f"The tool call was not understood: write {', '.join(forms[:-1])} or {forms[-1]}."
 
 
 def _node(ids: str) -> NodeId | None:
@@ -175,7 +202,7 @@ def _no_such_node(ids: str | None, width: int) -> str:
     )
 
 
-def _get_caption(node: NodeId, moves: Moves) -> Action:
+def _get_caption(node: NodeId) -> Action:
     if node.level is Level.HIGH:
         return Invalid(
             f"The caption of {node} is high-level and was given with the question: "
@@ -184,17 +211,19 @@ def _get_caption(node: NodeId, moves: Moves) -> Action:
     return GetCaption(node)
 
 
-def _video_qa(node: NodeId, query: str, moves: Moves) -> Action:
+def _look(name: str, node: NodeId, query: str, moves: Moves) -> Action:
+    """A look at a leaf: video_qa with its query, or count_objects with what is counted."""
     if node.level is not Level.LOW:
         return Invalid(
-            f"video_qa looks at low-level nodes only, and {node} is not one: "
+            f"{name} looks at low-level nodes only, and {node} is not one: "
             f"open a low-level caption below it first."
         )
     if node not in moves.opened:
         return Invalid(f"Open the caption of {node} first with get_caption({node}).")
     if not query:
-        return Invalid(f'The query was empty: write video_qa({node}, "your query").')
-    return VideoQa(node, query)
+        what = "your query" if name == "video_qa" else "person"
+        return Invalid(f'The query was empty: write {name}({node}, "{what}").')
+    return VideoQa(node, query) if name == "video_qa" else CountObjects(node, query)
 
 
 def _read_query(rest: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_lvr1.domain import Invalid, NodeId
-from edge_lvr1.models.base import Moves
+from edge_lvr1.models.base import MORE_TOOLS, TWO_TOOLS, Moves
 from edge_lvr1.models.legal_regex import CONSTRAINTS, constrain, constraint_of, legal_regex
 from edge_lvr1.navigator.actions import parse_reply
 
@@ -25,6 +26,7 @@ def states(draw: st.DrawFn) -> Moves:
         opened=frozenset(NodeId(path) for path in opened),
         letters=draw(st.sampled_from(["", "AB", "ABCDE"])),
         must_answer=draw(st.booleans()),
+        tools=TWO_TOOLS | draw(st.frozensets(st.sampled_from(sorted(MORE_TOOLS)))),
     )
 
 
@@ -119,3 +121,24 @@ def test_each_constraint_asks_in_the_words_of_its_servers() -> None:
         "regex": {"regex": "a|b"},
         "response_format": {"response_format": {"type": "regex", "regex": "a|b"}},
     }
+
+
+MORE = replace(MOVES, tools=TWO_TOOLS | MORE_TOOLS)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'search_captions("red car")',
+        "list_recordings()",
+        'list_recordings("gate")',
+        'count_objects((2,1,3), "person")',
+    ],
+)
+def test_further_tools_match_for_agents_that_know_them_only(call: str) -> None:
+    reply = f"<think>x</think>\n<tool>{call}</tool>"
+
+    assert re.fullmatch(legal_regex(MORE), reply)
+    assert not re.fullmatch(legal_regex(MOVES), reply)
+    assert not isinstance(parse_reply(reply, MORE)[1], Invalid)
+    assert isinstance(parse_reply(reply, MOVES)[1], Invalid)

@@ -59,6 +59,11 @@ class OnnxAgent:
         return self._settings.provider or self._bundle.manifest.target
 
     @property
+    def tools(self) -> frozenset[str]:
+        """The tools that the bundle declares."""
+        return frozenset(self._bundle.manifest.tools)
+
+    @property
     def memory_mb(self) -> int:
         """Memory that it needs when loaded, with one conversation, in MiB."""
         return self._bundle.manifest.memory_estimate_mb

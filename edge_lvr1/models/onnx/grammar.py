@@ -2,9 +2,9 @@
 
 Written in the Lark form that llguidance reads. Whatever a model writes within it is read as
 a legal move by the navigator: node numbers within the tree's width, captions of medium and
-low nodes only, a look only at a leaf that was opened, only an answer where one is due, and
-an answer that begins with an option's letter where there are options. Free text holds no
-"<", so that no tag can stand in it.
+low nodes only, a look only at a leaf that was opened, none but the tools that the agent
+knows, only an answer where one is due, and an answer that begins with an option's letter
+where there are options. Free text holds no "<", so that no tag can stand in it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from edge_lvr1.prompts import NOT_FOUND
 KIND = "lark_grammar"
 """What onnxruntime-genai calls this form of grammar."""
 
+_LOOKS = ("video_qa", "count_objects")
 THINK, END_THINK = "<think>", "</think>"
 ENDS = ("</tool>", "</answer>")
 """A reply is over when one of these is written."""
@@ -52,21 +53,25 @@ def _move_rules(moves: Moves, text_chars: int) -> list[str]:
     ]
     if moves.must_answer:
         return ["move: answer", *answer]
+    query = f'QUERY: /[^<"\\\\{_BLANK}][^<"\\\\\\r\\n]{{0,{text_chars}}}/'
     leaves = sorted(
         node for node in moves.opened if node.level is Level.LOW and node.fits(moves.width)
     )
-    look = [
-        'look: "video_qa(" LEAF ", \\"" QUERY "\\")"',
-        "LEAF: " + " | ".join(f'"{leaf}"' for leaf in leaves),
-        f'QUERY: /[^<"\\\\{_BLANK}][^<"\\\\\\r\\n]{{0,{text_chars}}}/',
-    ]
-    calls = "caption | look" if leaves else "caption"
+    calls = {"caption": 'caption: "get_caption((" ID "," ID ("," ID)? "))"'}
+    looks = [f'"{name}("' for name in _LOOKS if name in moves.tools]
+    if leaves and looks:
+        calls["look"] = f'look: ({" | ".join(looks)}) LEAF ", \\"" QUERY "\\")"'
+    if "search_captions" in moves.tools:
+        calls["search"] = 'search: "search_captions(\\"" QUERY "\\")"'
+    if "list_recordings" in moves.tools:
+        calls["list"] = 'list: "list_recordings(" ("\\"" QUERY "\\"")? ")"'
     return [
         "move: tool | answer",
-        f'tool: "<tool>" ({calls}) "</tool>"',
-        'caption: "get_caption((" ID "," ID ("," ID)? "))"',
+        f'tool: "<tool>" ({" | ".join(calls)}) "</tool>"',
+        *calls.values(),
         "ID: " + " | ".join(f'"{number}"' for number in range(1, moves.width + 1)),
-        *(look if leaves else ()),
+        *(["LEAF: " + " | ".join(f'"{leaf}"' for leaf in leaves)] if "look" in calls else ()),
+        *([query] if len(calls) > 1 else ()),
         *answer,
     ]
 

@@ -175,7 +175,10 @@ class OnnxAgentSession:
         """The messages, with the bundle's own wording of the system turn where it has one."""
         if self._system is None or not messages or messages[0].role != "system":
             return tuple(messages)
-        return (Message("system", system_turn(moves.width, self._system)), *messages[1:])
+        return (
+            Message("system", system_turn(moves.width, self._system, moves.tools)),
+            *messages[1:],
+        )
 
     def _unread(self, messages: tuple[Message, ...]) -> list[int]:
         """Tokens that the cache does not hold yet; starts afresh where the history differs."""

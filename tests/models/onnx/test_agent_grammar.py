@@ -9,8 +9,15 @@ import re
 
 import pytest
 
-from edge_lvr1.domain import FinalAnswer, Invalid, NodeId
-from edge_lvr1.models.base import Moves
+from edge_lvr1.domain import (
+    CountObjects,
+    FinalAnswer,
+    Invalid,
+    ListRecordings,
+    NodeId,
+    SearchCaptions,
+)
+from edge_lvr1.models.base import MORE_TOOLS, TWO_TOOLS, Moves
 from edge_lvr1.models.onnx.grammar import move_grammar, reply_grammar
 from edge_lvr1.navigator.actions import parse_reply
 
@@ -44,6 +51,34 @@ def test_only_the_answer_is_offered_where_one_is_due() -> None:
 
     assert offered["move"] == "answer"
     assert "tool" not in offered
+
+
+def test_further_tools_are_offered_to_agents_that_know_them_only() -> None:
+    two = rules(reply_grammar(Moves(2, OPENED), 50))
+    more = rules(reply_grammar(Moves(2, OPENED, tools=TWO_TOOLS | MORE_TOOLS), 50))
+
+    assert two["tool"] == '"<tool>" (caption | look) "</tool>"'
+    assert two["look"].startswith('("video_qa(") LEAF')
+    assert more["tool"] == '"<tool>" (caption | look | search | list) "</tool>"'
+    assert '"count_objects("' in more["look"]
+    assert "search_captions" in more["search"]
+    assert "list_recordings" in more["list"]
+
+
+@pytest.mark.parametrize("text", ["red car", "a", "x'y)", "(1,2), what"])
+def test_a_query_of_the_grammar_is_read_as_it_stands(text: str) -> None:
+    moves = Moves(2, OPENED, tools=TWO_TOOLS | MORE_TOOLS)
+    pattern = rules(reply_grammar(moves, 50))["QUERY"].strip("/")
+    assert re.fullmatch(pattern, text)
+
+    calls = {
+        f'search_captions("{text}")': SearchCaptions(text),
+        f'list_recordings("{text}")': ListRecordings(text),
+        f'count_objects((2,1,1), "{text}")': CountObjects(NodeId((2, 1, 1)), text),
+    }
+
+    for call, action in calls.items():
+        assert parse_reply(f"<think>x</think><tool>{call}</tool>", moves)[1] == action
 
 
 def test_a_move_alone_has_no_thought() -> None:
