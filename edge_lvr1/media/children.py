@@ -33,7 +33,7 @@ from edge_lvr1.media.decoder import HERE, Decoder
 from edge_lvr1.media.measure import Sample
 from edge_lvr1.media.packing import ImagesIn, cue_of, probe_of, seen_of
 from edge_lvr1.media.probe import Probe
-from edge_lvr1.media.process import Asked, BrokenDecoder, Process, Read, start
+from edge_lvr1.media.process import CHILD, Asked, BrokenDecoder, Process, Read, start
 from edge_lvr1.media.reading import Frame, Wanted, looks
 from edge_lvr1.media.sandbox import Limits
 from edge_lvr1.media.survey import STEP_S, Picture
@@ -60,9 +60,11 @@ class Children:
         timeout_s: float = 60.0,
         most: int = MOST_CHILDREN,
         output_mb: int = MOST_OUTPUT_MB,
+        program: Sequence[str] = CHILD,
     ) -> None:
         self._limits = Limits(memory_mb, output_mb)
         self._timeout_s = timeout_s
+        self._program = program
         self._buffers = Buffers()
         # Generators may be closed by the garbage collector anywhere, so that nothing here
         # may wait for a lock: a SimpleQueue and a deque do without.
@@ -190,7 +192,9 @@ class Children:
 
     def _started(self) -> Process:
         try:
-            process = self._starter.submit(start, self._limits, self._buffers).result()
+            process = self._starter.submit(
+                start, self._limits, self._buffers, self._program
+            ).result()
         except RuntimeError as error:
             raise MediaError("the decoder was closed; nothing can be decoded") from error
         self._living[process.pid] = process

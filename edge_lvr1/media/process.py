@@ -299,14 +299,17 @@ class _Patience:
         self.deadline_s = time.monotonic() + self._half_s
 
 
-def start(limits: Limits, buffers: Buffers) -> Process:
-    """Start a child. It lives as long as the thread that calls this. Raises BrokenDecoder."""
+def start(limits: Limits, buffers: Buffers, program: Sequence[str] = CHILD) -> Process:
+    """Start a child. It lives as long as the thread that calls this. Raises BrokenDecoder.
+
+    `program` is what Python is to run.
+    """
     ours, theirs = socket.socketpair()
     ring, words = _shared("frames", RING_BYTES), _shared("words", WORDS_BYTES)
     try:
         about = (theirs.fileno(), ring, os.getpid(), asdict(limits))
         process = subprocess.Popen(
-            [sys.executable, *CHILD, *(json.dumps(one) for one in about)],
+            [sys.executable, *program, *(json.dumps(one) for one in about)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=words,
