@@ -29,7 +29,15 @@ function clock(seconds) {
 
 const wall = (iso) => iso.replace("T", " ").replace(/\.\d+/, "");
 const clipOf = (id, start, end) => `/v1/recordings/${id}/clip?start_s=${start}&end_s=${end}`;
-const pictureOf = (id, time) => `/v1/recordings/${id}/thumbnail?time_s=${time}`;
+const pictureOf = (id, node) => `/v1/recordings/${id}/thumbnail?node=${encodeURIComponent(node)}`;
+
+function pictured(id, node, what) {
+  const picture = make("img");
+  picture.loading = "lazy";
+  picture.alt = what;
+  picture.src = pictureOf(id, node);
+  return picture;
+}
 
 function link(href, text) {
   const anchor = make("a", text);
@@ -50,10 +58,7 @@ function showRound(step) {
 
 function showEvidence(entry) {
   const box = make("div", undefined, "evidence");
-  const picture = make("img");
-  picture.loading = "lazy";
-  picture.alt = `the footage at ${clock(entry.start_s)}`;
-  picture.src = pictureOf(entry.recording, (entry.start_s + entry.end_s) / 2);
+  const picture = pictured(entry.recording, entry.node, `the footage at ${clock(entry.start_s)}`);
   const head = make("div");
   head.append(make("strong", `${clock(entry.start_s)} to ${clock(entry.end_s)}`));
   head.append(`${entry.camera}, ${wall(entry.starts_at)}, recording ${entry.recording}, ${entry.node} `);
@@ -108,7 +113,9 @@ function showError(error) {
 at("ask").addEventListener("submit", async (event) => {
   event.preventDefault();
   const body = { question: at("question").value };
-  if (at("where").value) body.recording = Number(at("where").value);
+  const [kind, value] = at("where").value.split(":", 2);
+  if (kind === "recording") body.recording = Number(value);
+  if (kind === "camera") body.cameras = [at("where").selectedOptions[0].dataset.camera];
   const headers = { "content-type": "application/json" };
   try {
     follow((await call("/v1/questions", { method: "POST", headers, body: JSON.stringify(body) })).id);
@@ -133,11 +140,10 @@ function timeline(tree) {
       cell.setAttribute("aria-label", told);
       cell.style.flexGrow = node.end_s - node.start_s;
       if (node.caption === null) cell.className = "empty";
-      else if (node.caption.startsWith("No motion")) cell.className = "quiet";
+      else if (node.inherits || node.caption.startsWith("No motion")) cell.className = "quiet";
       cell.addEventListener("click", () => {
-        caption.replaceChildren(told, " ");
-        caption.append(link(clipOf(tree.recording, node.start_s, node.end_s), "clip"), " ");
-        caption.append(link(pictureOf(tree.recording, (node.start_s + node.end_s) / 2), "picture"));
+        caption.replaceChildren(pictured(tree.recording, node.node, ""), told, " ");
+        caption.append(link(clipOf(tree.recording, node.start_s, node.end_s), "clip"));
       });
       row.append(cell);
     }
@@ -147,11 +153,58 @@ function timeline(tree) {
   return box;
 }
 
+const SVG = "http://www.w3.org/2000/svg";
+
+function drawn(name, attributes) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+}
+
+// How much happens when: the curve over the recording, what counts as active behind it.
+function activityCurve(activity, duration) {
+  const box = drawn("svg", { viewBox: "0 0 1000 40", preserveAspectRatio: "none", class: "curve" });
+  const label = drawn("title", {});
+  label.textContent = `${activity.active.length} active spans`;
+  box.append(label);
+  const x = (seconds) => (1000 * seconds / duration).toFixed(1);
+  for (const [start, end] of activity.active) {
+    box.append(drawn("rect", { x: x(start), y: 0, width: Math.max(1, x(end) - x(start)), height: 40 }));
+  }
+  // Of all looks that fall on one thousandth of the width, the highest is drawn.
+  const peaks = new Map();
+  activity.times_s.forEach((time, index) => {
+    const column = Math.floor(x(time));
+    peaks.set(column, Math.max(peaks.get(column) ?? 0, activity.scores[index]));
+  });
+  const line = [...peaks].map(([column, peak]) => `${column},${(40 - 38 * Math.min(1, peak / 4)).toFixed(1)}`);
+  box.append(drawn("polyline", { points: line.join(" ") }));
+  return box;
+}
+
+async function recordingDetails(recording) {
+  const [tree, activity] = await Promise.all([
+    call(`/v1/recordings/${recording.id}/tree`),
+    call(`/v1/recordings/${recording.id}/activity`).catch(() => null),  // not looked over yet
+  ]);
+  const told = [make("p", [
+    `start from ${recording.start_source} (${recording.confidence})`,
+    `${recording.files.length} ${recording.files.length === 1 ? "file" : "files"}`,
+    `captioner asked ${recording.calls_made} times, ${recording.calls_saved} captions without it`,
+    recording.remark, recording.reason,
+  ].filter((one) => one).join("; "), "faint")];
+  if (activity) told.push(activityCurve(activity, recording.duration_s));
+  told.push(timeline(tree));
+  return told;
+}
+
 const OPEN_AT_FIRST = 5;  // more trees than that are fetched when they are asked for
 
 function recordingBox(recording, open) {
   const box = make("details", undefined, "recording");
-  const state = recording.complete ? "" : `, ${recording.captions} of ${recording.nodes} captions`;
+  const state = recording.complete ? ""
+    : recording.state === "open" ? ", growing"
+      : recording.state === "failed" ? ", failed" : `, ${recording.captions} of ${recording.nodes} captions`;
   const head = make("summary");
   head.append(make("b", `${recording.id} ${recording.camera}`));
   head.append(make("span", `${wall(recording.starts_at)}, ${clock(recording.duration_s)}${state}`, "faint"));
@@ -159,7 +212,7 @@ function recordingBox(recording, open) {
   box.addEventListener("toggle", async () => {
     if (!box.open) return;
     try {
-      below.replaceChildren(timeline(await call(`/v1/recordings/${recording.id}/tree`)));
+      below.replaceChildren(...await recordingDetails(recording));
     } catch (error) {
       below.replaceChildren(make("p", error.message, "error"));
     }
@@ -169,42 +222,62 @@ function recordingBox(recording, open) {
   return box;
 }
 
+const NEWEST = 50;  // recordings that the page shows; the command line lists all
 const shown = new Map();
+const cameras = new Set();
+
+function choice(value, text) {
+  const option = make("option", text);
+  option.value = value;
+  at("where").append(option);
+  return option;
+}
 
 function showRecordings(recordings) {
   for (const recording of recordings) {
-    const version = `${recording.captions}`;
+    const version = `${recording.state} ${recording.captions} ${recording.files.length}`;
     if (shown.get(recording.id) === version) continue;
     const before = at(`recording-${recording.id}`);
     const box = recordingBox(recording, before ? before.open : shown.size < OPEN_AT_FIRST);
     box.id = `recording-${recording.id}`;
     if (before) before.replaceWith(box);
     else {
-      at("recordings").append(box);
-      const option = make("option", `${recording.id} ${recording.camera} ${wall(recording.starts_at)}`);
-      option.value = recording.id;
-      at("where").append(option);
+      at("recordings").prepend(box);
+      choice(`recording:${recording.id}`, `${recording.id} ${recording.camera} ${wall(recording.starts_at)}`);
+      if (!cameras.has(recording.camera)) {
+        cameras.add(recording.camera);
+        choice(`camera:${cameras.size}`, `camera ${recording.camera}`).dataset.camera = recording.camera;
+      }
     }
     shown.set(recording.id, version);
   }
 }
 
-function showJobs(jobs) {
-  const open = jobs.filter((job) => job.state !== "done");
-  at("jobs").replaceChildren(...open.map((job) => {
-    const progress = job.progress ? ` ${job.progress.stage} ${job.progress.done} of ${job.progress.total ?? "?"}` : "";
-    return make("li", `${job.path}: ${job.state}${progress} ${job.reason}`, job.state === "failed" ? "error" : "");
-  }));
+function showJobs(status, failed) {
+  const counts = Object.entries(status.jobs).filter(([, count]) => count);
+  const told = [make("li", counts.map(([state, count]) => `${count} ${state}`).join(", ") || "no files yet")];
+  if (status.current) {
+    const job = status.current;
+    const progress = job.progress ? `${job.progress.stage} ${job.progress.done} of ${job.progress.total ?? "?"}` : "";
+    told.push(make("li", `${job.path}: ${progress}`));
+  }
+  told.push(...failed.map((job) => make("li", `${job.path}: ${job.reason}`, "error")));
+  at("jobs").replaceChildren(...told);
 }
 
 async function reload() {
   try {
-    const [status, listed, jobs] = await Promise.all(
-      ["/v1/status", "/v1/recordings", "/v1/ingest"].map((path) => call(path)));
+    const status = await call("/v1/status");
+    const offset = Math.max(0, status.recordings - NEWEST);
+    const [listed, failed] = await Promise.all([
+      call(`/v1/recordings?limit=${NEWEST}&offset=${offset}`),
+      call(`/v1/ingest?state=failed&limit=${NEWEST}`),
+    ]);
     at("status").textContent = `${status.complete} of ${status.recordings} recordings complete, `
-      + `${status.settling} files settling, captioner ${status.captioner}, agent ${status.agent}`;
+      + `${status.queryable} can be asked, ${status.settling} files settling, `
+      + `captioner ${status.captioner}, agent ${status.agent}`;
     showRecordings(listed.recordings);
-    showJobs(jobs.jobs);
+    showJobs(status, failed.jobs);
   } catch (error) {
     at("status").textContent = `the daemon does not answer (${error.message})`;
   }
