@@ -81,14 +81,13 @@ def accuracy_chart(
     """
     known = [one for one in scored if one.correct is not None]
     rounds = range(max_rounds + 1)
+    end = float(max_rounds + 1)
 
     def share(kept: Sequence[Scored]) -> list[tuple[float, float]]:
         """Steps: what was reached in a round stays until the next one."""
-        by_round = [
-            sum((one.rounds or 0) <= r for one in kept) / max(1, len(known)) for r in rounds
-        ]
-        corners = [(r, by_round[r - 1]) for r in rounds if r], [(r, by_round[r]) for r in rounds]
-        return sorted((float(r), reached) for corner in corners for r, reached in corner)
+        spent = [one.rounds or 0 for one in kept]
+        by_round = [sum(one <= r for one in spent) / max(1, len(known)) for r in rounds]
+        return [(x, y) for r, y in zip(rounds, by_round, strict=True) for x in (r, r + 1)]
 
     lines = [
         Line(f"{agent}: right", share([one for one in known if one.correct])),
@@ -98,10 +97,10 @@ def accuracy_chart(
         accuracy = summary.figures.get("accuracy")
         if accuracy is not None:
             told = name.replace("_", " ")
-            flat = [(0.0, accuracy.mean), (float(max_rounds), accuracy.mean)]
+            flat = [(0.0, accuracy.mean), (end, accuracy.mean)]
             lines.append(Line(f"{told}: right, all leaves read", flat, dashed=True))
     title = f"Accuracy against rounds, {len(known)} questions"
-    return Chart(title, "rounds", "share of questions", lines, max_rounds, 1.0)
+    return Chart(title, "rounds", "share of questions", lines, end, 1.0)
 
 
 def opened_chart(agent: str, scored: Sequence[Scored]) -> Chart:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -194,14 +193,12 @@ def write(path: Path, trajectories: Iterable[Trajectory], wanted: Filter) -> int
     kept = [sharegpt(one) for one in trajectories if wanted.wants(one)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        whole = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(kept, file, ensure_ascii=False, indent=1)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+            whole.write_text(json.dumps(kept, ensure_ascii=False, indent=1), "utf-8")
+            whole.replace(path)
+        finally:
+            whole.unlink(missing_ok=True)
     except OSError as error:
         raise DatasetError(f"the conversations cannot be written to {path}: {error}") from error
     return len(kept)
