@@ -30,7 +30,7 @@ RISE = 3.0
 """A window of minutes may raise a block's threshold so far above that of the whole recording,
 as rain and wind do; what stands out more is not noise, however long it lasts."""
 
-TOGETHER = np.array([1.0, 1.25, 1.5], np.float32)
+TOGETHER = np.array([1.0, 1.3, 2.0], np.float32)
 """How far the third, the second and the first block must be above their thresholds: of hundreds
 of blocks noise takes one beyond four sigma every few minutes, and hardly ever three at once."""
 
@@ -53,7 +53,7 @@ SWITCH_STEP = 0.12
 """Share by which the light must change within SWITCH_S to be called switched."""
 SWITCH_S = 4.5
 _SAME_SWITCH_S = 10.0
-_SMALL = 0.03  # share of the blocks: no subject of this size turns the exposure of a camera
+_SMALL = 0.05  # share of the blocks: no subject of this size turns the exposure of a camera
 _WHOLE = 0.5  # share of the blocks: the picture as a whole has changed
 
 
