@@ -138,13 +138,13 @@ def _of_file(
 ) -> Generator[Look, None, None]:
     """Keyframes as long as they are close enough, then what decodes, `step_s` apart."""
     from_s = max(0.0, from_s)
-    reached_s = from_s
+    reached_s, found = from_s, False
     if video.timed:
         with closing(_close_keys(video, from_s, end_s, key_step_s)) as keys:
             for time_s, frame in keys:
-                reached_s = time_s
+                reached_s, found = time_s, True
                 yield time_s, frame
-        if end_s - reached_s <= key_step_s:
+        if found and end_s - reached_s <= key_step_s:
             return
         logger.debug("%s: keyframes are far apart from %.1f s on", video.path, reached_s)
     # What no other frame rests on need not be decoded: a third less work where B frames are.
