@@ -15,6 +15,7 @@ from edge_lvr1.models.base import Agent, Embedder, Finder
 from edge_lvr1.navigator.clipped import ClippedTree, cuts
 from edge_lvr1.navigator.evidence import BY_CAPTIONS, named_recordings
 from edge_lvr1.navigator.loop import Rules, TreeView, navigate
+from edge_lvr1.navigator.merge import Kind, kind_of
 from edge_lvr1.navigator.scope import Reading, gaps, read
 from edge_lvr1.navigator.words import telling, widened
 from edge_lvr1.prompts import NOT_FOUND
@@ -66,8 +67,10 @@ class Answering:
             return self._nothing_to_ask(question, (*skipped, *missing), bool(skipped))
         reading = read(question, ready, self._hits(question, ready))
         answer = self._navigate(question, reading, on_step, cancelled)
-        by_captions = named_recordings(reading.by_captions, BY_CAPTIONS)
-        searched = (*answer.searched, *by_captions, *skipped, *missing)
+        searched = (*answer.searched, *skipped)
+        if answer.verdict is not Verdict.ANSWERED or kind_of(question) is not Kind.OTHER:
+            by_captions = named_recordings(reading.by_captions, BY_CAPTIONS)
+            searched = (*answer.searched, *by_captions, *skipped, *missing)
         return replace(answer, searched=searched)
 
     def _navigate(

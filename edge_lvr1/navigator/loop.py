@@ -90,7 +90,8 @@ class _Navigation:
         if kind is not Kind.OTHER:  # what holds of all is none of the options in each
             question = replace(question, options=())
         outcomes: list[Outcome] = []
-        everyone = [*views, *also]
+        # What is asked of all is asked of those that mention it, where any do.
+        everyone = [*views, *(also if kind is Kind.OTHER or not views else ())]
         for index, view in enumerate(everyone):
             waiting = len(views) - index if index < len(views) else 1
             share = self._share(waiting, 1 if kind is not Kind.OTHER else MIN_SHARE)
@@ -112,7 +113,7 @@ class _Navigation:
         if settled or final.verdict is Verdict.FAILED:
             return self._answer(final, everyone[: len(outcomes)], ())
         unasked = also[max(0, len(outcomes) - len(views)) :]
-        return self._answer(final, everyone, unasked, views[len(outcomes) :])
+        return self._answer(final, [*views, *also], unasked, views[len(outcomes) :])
 
     def _share(self, waiting: int, least: int) -> int:
         left = self.budget.rounds_left

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import Enum
 
 from edge_lvr1.domain import Confirmation, Evidence, Question, Verdict
@@ -26,8 +27,12 @@ _IDS = re.compile(r"\(\s*\d+\s*(?:,\s*\d+\s*){1,2}\)")
 _NUMBER = re.compile(rf"(?<![\w.:,-])(\d{{1,6}}|{'|'.join(_VALUES)})(?![\w:-]|[.,]\d)", re.I)
 _HOW_OFTEN = re.compile(r"\bhow (?:often|many times)\b", re.I)
 _HOW_MANY = re.compile(r"\b(?:how many|(?:what|which) (?:is the )?number of|count the)\b", re.I)
-_WHEN = re.compile(r"\b(?:when|(?:at )?what (?:time|hour|date|day)|(?:on )?which day)\b", re.I)
-_CONJUNCTION = re.compile(r"(?:\w[^?]*?)\b(?:is|are|was|were|do|does|did|has|have)\b.*\bwhen\b")
+_WHEN = re.compile(
+    r"\W*(?:(?:please|and|tell me|say)\s+)*"
+    r"(?:when|(?:(?:at|on)\s+)?(?:what|which)\s+(?:time|hour|date|day))\b",
+    re.I,
+)
+_MOMENT = re.compile(r"\b(?:at|from) (\d{1,6}(?:\.\d{1,3})?)(?= s\b| to \d)", re.I)
 _FIRST = re.compile(r"\b(?:first|earliest)\b", re.I)
 _LAST = re.compile(r"\b(?:last|latest|most recent)\b", re.I)
 
@@ -44,14 +49,14 @@ class Kind(str, Enum):
 def kind_of(question: Question) -> Kind:
     """Whether a question is about all of the footage, rather than one moment of it.
 
-    "What did he hold when he came?" is about a moment, and so is a time to choose by letter.
+    "What did he hold when he came?" is about a moment, and a time to choose by letter is too.
     """
     text = question.text
     if _HOW_OFTEN.search(text):
         return Kind.OFTEN
     if _HOW_MANY.search(text):
         return Kind.COUNT
-    if _WHEN.search(text) and not question.options and not _CONJUNCTION.match(text):
+    if _WHEN.match(text) and not question.options:
         return Kind.WHEN
     return Kind.OTHER
 
@@ -103,7 +108,7 @@ def _total(kind: Kind, answered: Sequence[Outcome]) -> tuple[int, str]:
     noun = "recording" if len(told) == 1 else "recordings"
     text = f"{total} in {len(told)} {noun}: {each}{tail}."
     if len(told) > 1 and kind is Kind.COUNT:
-        text += " Who comes in more than one recording is counted in each."
+        text += " Whatever is seen in several recordings is counted in each."
     return total, text
 
 
@@ -114,38 +119,54 @@ def _count(kind: Kind, outcome: Outcome) -> int:
     return found or 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """When a camera saw what was asked about."""
+
+    since: datetime
+    until: datetime
+    camera: str
+
+    def __str__(self) -> str:
+        return f"at {self.since.isoformat(' ', 'seconds')} on {self.camera}"
+
+
 def _times(asked: str, answered: Sequence[Outcome]) -> str:
     """When it was, in order; the first or the last alone where that was asked."""
     seen = sorted(
-        (evidence for one in answered for evidence in one.evidence),
-        key=lambda evidence: evidence.starts_at,
+        (_seen(one, evidence) for one in answered for evidence in one.evidence),
+        key=lambda one: one.since,
     )
     if not seen:
         return " ".join(one.text for one in answered)
     if _FIRST.search(asked):
-        return f"first {_moment(seen[0])}."
+        return f"first {seen[0]}."
     if _LAST.search(asked):
-        return f"last {_moment(seen[-1])}."
+        return f"last {seen[-1]}."
     merged = _runs(seen)
-    told = ", ".join(_moment(one) for one in merged[:_MOST_TOLD])
+    told = ", ".join(map(str, merged[:_MOST_TOLD]))
     more = f" and {len(merged) - _MOST_TOLD} more" if len(merged) > _MOST_TOLD else ""
     return f"{told}{more}."
 
 
-def _runs(seen: Sequence[Evidence]) -> list[Evidence]:
+def _seen(outcome: Outcome, evidence: Evidence) -> _Seen:
+    """A piece of evidence, from the moment on that the answer names in it, if it names one."""
+    named = (float(match[1]) for match in _MOMENT.finditer(outcome.text))
+    within = [moment_s for moment_s in named if evidence.span.contains(moment_s)]
+    later = timedelta(seconds=min(within) - evidence.span.start_s if within else 0.0)
+    return _Seen(evidence.starts_at + later, evidence.ends_at, evidence.camera)
+
+
+def _runs(seen: Sequence[_Seen]) -> list[_Seen]:
     """One for each camera's spans that touch: the first of them."""
-    kept: list[Evidence] = []
+    kept: list[_Seen] = []
     ends: dict[str, datetime] = {}
-    for evidence in seen:
-        end = ends.get(evidence.camera)
-        if end is None or evidence.starts_at > end:
-            kept.append(evidence)
-        ends[evidence.camera] = max(end or evidence.ends_at, evidence.ends_at)
+    for one in seen:
+        end = ends.get(one.camera)
+        if end is None or one.since > end:
+            kept.append(one)
+        ends[one.camera] = max(end or one.until, one.until)
     return kept
-
-
-def _moment(evidence: Evidence) -> str:
-    return f"at {evidence.starts_at.isoformat(' ', 'seconds')} on {evidence.camera}"
 
 
 def _of(outcome: Outcome) -> str:

@@ -12,6 +12,7 @@ from edge_lvr1.navigator.evidence import evidence_of
 from edge_lvr1.navigator.walk import Walk
 from edge_lvr1.prompts import NOT_FOUND, option_texts
 
+_MOST_TEXTS = 3
 _DENIES = re.compile(r"\W*(?:no|none|nobody|no one|nothing|never|zero|0)\b(?!\s*[.:]\d)", re.I)
 
 
@@ -100,6 +101,9 @@ def together(outcomes: Sequence[Outcome], left: int) -> Outcome:
     if denied is not None and verdict is Verdict.NOT_FOUND and not left:
         return Outcome(Verdict.ANSWERED, denied.text, denied.option, evidence)
     texts = dict.fromkeys(_as_not_found(outcome) for outcome in outcomes)
+    if (more := len(texts) - _MOST_TEXTS) > 0:
+        texts = dict.fromkeys(list(texts)[:_MOST_TEXTS])
+        texts[f"{more} more recordings came to nothing either."] = None
     if left:
         verdict = Verdict.GAVE_UP if verdict is not Verdict.FAILED else verdict
         unread = "1 recording was" if left == 1 else f"{left} recordings were"

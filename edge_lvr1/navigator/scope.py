@@ -71,8 +71,9 @@ def read(question: Question, recordings: Sequence[Recording], hits: Iterable[Hit
     hit = {one.recording for one in found}
     some += [one for one in none if one.id in hit]  # by meaning, where no word says so
     none = [one for one in none if one.id not in hit]
-    if not full and not some:  # the newest are walked all the same: captions leave things out
-        return Reading(then=tuple(none))
+    if not full and not some:  # captions leave things out: a few are walked all the same
+        few = max(1, question.max_rounds // MIN_SHARE)
+        return Reading(then=tuple(none[:few]), by_captions=tuple(none[few:]))
     return Reading(tuple(full), tuple(some), tuple(none))
 
 

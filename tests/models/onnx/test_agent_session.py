@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from edge_lvr1.bundle import Bundle
 from edge_lvr1.domain import FinalAnswer, GetCaption, Invalid, NodeId
 from edge_lvr1.errors import BundleError, ModelError
-from edge_lvr1.models.base import Message, Moves
+from edge_lvr1.models.base import MORE_TOOLS, TWO_TOOLS, Message, Moves
 from edge_lvr1.models.onnx.agent import AgentSettings, OnnxAgent
 from edge_lvr1.models.onnx.session import LEAST_ROOM_TOKENS, Limits, OnnxAgentSession, budget
 from edge_lvr1.navigator.actions import parse_reply
@@ -178,6 +178,7 @@ def test_every_reply_of_random_weights_is_a_legal_move(
             opened=frozenset(opened),
             letters=letters,
             must_answer=index == 7,
+            tools=choose.choice((TWO_TOOLS, TWO_TOOLS | MORE_TOOLS)),
         )
         reply = session.reply(messages, moves, soon())
         _, action = parse_reply(reply, moves)
