@@ -11,13 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge_lvr1.domain import FinalAnswer, GetCaption, Invalid, VideoQa
-from edge_lvr1.models.base import AgentSession, Finder, Message, Moves
-from edge_lvr1.models.embedded.retrieval.dialogue import read_dialogue
+from edge_lvr1.domain import FinalAnswer, GetCaption, VideoQa
+from edge_lvr1.models.base import AgentSession, Finder, Found, Message, Moves
+from edge_lvr1.models.embedded.retrieval.asked import Asked
+from edge_lvr1.models.embedded.retrieval.dialogue import Dialogue, read_dialogue
 from edge_lvr1.models.embedded.retrieval.evidence import found_text_speaks, tracked
 from edge_lvr1.models.embedded.retrieval.free import decide_free
+from edge_lvr1.models.embedded.retrieval.grid import Grid
+from edge_lvr1.models.embedded.retrieval.guided import decide_guided
 from edge_lvr1.models.embedded.retrieval.question import understand
 from edge_lvr1.models.embedded.retrieval.tracked import Move, decide_tracked
+from edge_lvr1.models.embedded.retrieval.weighing import Weights, weigh
 from edge_lvr1.prompts import NOT_FOUND
 
 
@@ -27,21 +31,39 @@ class EmbeddedAgent:
     name = "embedded"
 
     def open(self, finder: Finder | None = None) -> AgentSession:
-        """Begin a conversation; nothing is held for it."""
-        return _Session()
+        """Begin a conversation; with an index of its tree, captions are found by that."""
+        return _Session(None if finder is None else _Remembering(finder))
 
 
 class _Session:
+    def __init__(self, finder: Finder | None) -> None:
+        self._finder = finder
+
     def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
         """The next reply; takes milliseconds, so the deadline is never in question."""
-        return write_reply(decide(messages, moves))
+        return write_reply(decide(messages, moves, self._finder))
 
     def close(self) -> None:
         """Nothing to free."""
 
 
-def decide(messages: Sequence[Message], moves: Moves) -> Move:
-    """The next move in a conversation."""
+class _Remembering:
+    """A finder that looks for the same texts once in a conversation."""
+
+    def __init__(self, finder: Finder) -> None:
+        self._finder = finder
+        self._found: dict[tuple[tuple[str, ...], int], list[Found]] = {}
+
+    def find(self, texts: Sequence[str], limit: int) -> list[Found]:
+        """What the finder found."""
+        asked = (tuple(texts), limit)
+        if asked not in self._found:
+            self._found[asked] = self._finder.find(texts, limit)
+        return self._found[asked]
+
+
+def decide(messages: Sequence[Message], moves: Moves, finder: Finder | None = None) -> Move:
+    """The next move in a conversation. Raises what the finder raises."""
     dialogue = read_dialogue(messages)
     if moves.letters and not dialogue.options:
         unread = FinalAnswer(f"{NOT_FOUND}: the options of the question could not be read.")
@@ -49,8 +71,18 @@ def decide(messages: Sequence[Message], moves: Moves) -> Move:
     asked = understand(dialogue.question, dialogue.duration_s)
     beyond = (*asked.unknown, *asked.places) if asked.unknown else ()
     spoken = found_text_speaks(dialogue, beyond)  # subtitles: words, and no tracks
-    policy = decide_tracked if tracked(dialogue) and not spoken else decide_free
-    return policy(dialogue, asked, moves)
+    if tracked(dialogue) and not spoken:
+        return decide_tracked(dialogue, asked, moves)
+    weights = _weights(dialogue, asked, moves, finder) if finder is not None else None
+    if weights is None:
+        return decide_free(dialogue, asked, moves)
+    return decide_guided(dialogue, asked, moves, weights)
+
+
+def _weights(dialogue: Dialogue, asked: Asked, moves: Moves, finder: Finder) -> Weights | None:
+    grid = Grid(dialogue, moves.width)
+    question, options = dialogue.question, dialogue.options
+    return weigh(finder, question, options, grid, asked.window, vague=asked.vague)
 
 
 def write_reply(move: Move) -> str:

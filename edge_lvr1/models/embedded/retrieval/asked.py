@@ -38,10 +38,11 @@ class Moment(str, Enum):
 class Asked:
     """A question, taken apart.
 
-    `kinds` is empty where any kind may be meant and `named` tells whether a noun said so.
-    `ordinal` counts from 1, or from the end with -1. Colours and the heading either select
-    the subjects (`colour`, `heading`) or are what is to be confirmed of them (`is_colour`,
-    `is_heading`). `compare` is an operator (">", ">=", "<", "<=", "=") and a number.
+    `kinds` is empty where any kind may be meant. `ordinal` counts from 1, or from the end
+    with -1. Colours and the heading either select the subjects (`colour`, `heading`) or are
+    what is to be confirmed of them (`is_colour`, `is_heading`). A window is `vague` where
+    words name a part of the recording and no time. `compare` is an operator (">", ">=", "<",
+    "<=", "=") and a number.
     """
 
     text: str
@@ -57,6 +58,7 @@ class Asked:
     enters: str | None = None
     leaves: str | None = None
     window: Span | None = None
+    vague: bool = False
     compare: tuple[str, int] | None = None
     at_once: bool = False
     still: bool = False

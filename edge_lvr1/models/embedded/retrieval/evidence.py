@@ -15,6 +15,7 @@ from edge_lvr1.models.embedded import wording
 from edge_lvr1.models.embedded.retrieval.dialogue import Dialogue, Shown
 from edge_lvr1.models.embedded.retrieval.terms import matched, terms
 from edge_lvr1.models.embedded.wording import Kind, SceneEvent, Sighting, Tally
+from edge_lvr1.prompts import OUTSIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,9 @@ def is_account(text: str) -> bool:
     """Whether a caption is in the embedded captioner's sentences."""
     account = wording.read(text)
     said = account.tallies or account.sightings or account.events
-    return bool(said) or without_words(text).strip() == wording.NOTHING_SEEN
+    told = without_words(text).strip()
+    # A still node's caption goes on to say where the scene was looked at.
+    return bool(said) or told == OUTSIDE or told.startswith(wording.NOTHING_SEEN)
 
 
 def tracked(dialogue: Dialogue) -> bool:

@@ -42,10 +42,11 @@ _SIDE_BY_SIDE = 0.5
 _LENGTH = 0.3
 """How soon further words of a long text count less: a long option is not a better one."""
 
-_NEIGHBOUR = 0.5
-"""Share of its score that a node lends to the node before it and to the one after it."""
+_WORDS_LENT, _MEANING_LENT = 0.5, 0.25
+"""Shares of its score that a node lends to the node before it and to the one after it. A word
+is missing from a caption by chance, its meaning less so."""
 
-_VECTORS = 20.0
+_VECTORS = 40.0
 """BM25 points for a cosine of 1. Cosines of passages of one video lie some 0.1 apart, so
 that the best one is worth as much as one rare word."""
 
@@ -90,10 +91,10 @@ class TreeIndex:
         asked = self._vector(" ".join(texts))
         found: list[Found] = []
         for row in self._rows:
-            scores = sum((row.lexicon.scores(text) for text in texts), np.zeros(len(row.nodes)))
+            words = sum((row.lexicon.scores(text) for text in texts), np.zeros(len(row.nodes)))
+            scores = row.lent(words, _WORDS_LENT)
             if asked is not None:
-                scores += _VECTORS * row.nearness(asked)
-            scores = row.lent(scores)
+                scores += row.lent(_VECTORS * row.nearness(asked), _MEANING_LENT)
             found += [
                 Found(node, float(score), row.texts[place])
                 for place, (node, score) in enumerate(zip(row.nodes, scores, strict=True))
@@ -141,11 +142,11 @@ class _Row:
         own = [texts[node] for node in nodes]
         return cls(nodes, own, follows, Lexicon.of(own))
 
-    def lent(self, scores: Scores) -> Scores:
-        """The scores with what neighbours in time lend to each other."""
+    def lent(self, scores: Scores, share: float) -> Scores:
+        """The scores with the share that neighbours in time lend to each other."""
         lent = scores.copy()
-        lent[1:] += _NEIGHBOUR * scores[:-1] * self.follows[1:]
-        lent[:-1] += _NEIGHBOUR * scores[1:] * self.follows[1:]
+        lent[1:] += share * scores[:-1] * self.follows[1:]
+        lent[:-1] += share * scores[1:] * self.follows[1:]
         return lent
 
     def embed(self, embedder: Embedder) -> None:

@@ -115,7 +115,7 @@ def understand(question: str, duration_s: float) -> Asked:
     main, relation = _split_relation(text, duration_s)
     timed = read_window(main, duration_s)
     asked = _understand(timed.text, timed.window)
-    return asked if relation is None else replace(asked, relation=relation)
+    return replace(asked, relation=relation, vague=timed.vague)
 
 
 def _split_relation(text: str, duration_s: float) -> tuple[str, Relation | None]:

@@ -149,6 +149,12 @@ def matched(query: Iterable[str], text: str) -> list[str]:
     return [term for term in dict.fromkeys(query) if {term, *_NEAR.get(term, ())} & found]
 
 
+def matched_words(text: str, other: str) -> list[str]:
+    """The words of a text, as it has them, that another holds, themselves or by a synonym."""
+    words = dict.fromkeys(re.findall(r"[^\W_][\w'-]*", text.lower()))
+    return [word for word in words if matched(terms(word), other)]
+
+
 def affirming_sentence(said: str, words: Sequence[str]) -> str | None:
     """The first sentence that speaks of a word and denies nothing; what is quoted is left out.
 

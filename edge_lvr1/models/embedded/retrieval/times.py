@@ -41,10 +41,14 @@ _WORDS = {"one": 1, "two": 2, "three": 3, "five": 5, "ten": 10, "twenty": 20, "t
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """A question without its words about time, and the span they name (None: any time)."""
+    """A question without its words about time, and the span they name (None: any time).
+
+    `vague` tells that the words name a part and no time, as "at the end" does.
+    """
 
     text: str
     window: Span | None
+    vague: bool = False
 
 
 def read_window(text: str, duration_s: float) -> Timed:
@@ -62,7 +66,8 @@ def read_window(text: str, duration_s: float) -> Timed:
         match = pattern.search(text)
         window = read(match, duration_s) if match else None
         if match and window:
-            return Timed(f"{text[: match.start()]} {text[match.end() :]}", window)
+            without = f"{text[: match.start()]} {text[match.end() :]}"
+            return Timed(without, window, vague=pattern is _ENDS)
     return Timed(text, None)
 
 
