@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,16 +40,6 @@ _LEAST_WEIGHT = 1e-6  # what FTS5 gives a word that more than half of the captio
 
 
 @dataclass(frozen=True, slots=True)
-class _Sealed:
-    """The sealed blocks that a selection touches, end to end, and what all blocks hold."""
-
-    captions: int
-    words: int
-    blocks: NDArray[np.int64]
-    lengths: NDArray[np.uint16]
-
-
-@dataclass(frozen=True, slots=True)
 class _Open:
     """Captions that are not sealed: numbers ascending, and how many words each has."""
 
@@ -56,52 +47,104 @@ class _Open:
     lengths: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class _Posting:
+    """Which of a sealed block's captions hold a word, how often, and what the word weighs."""
+
+    inside: NDArray[np.uint16]
+    times: NDArray[np.uint8]
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """BM25's damping by a caption's length: for each length, and as the score of one word."""
+
+    norms: NDArray[np.float64]
+    once: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, average: float) -> _Scale:
+        norms = np.asarray(_K1 * (1 - _B + _B * np.arange(1 << 16) / average), np.float64)
+        return cls(norms, (_K1 + 1.0) / (1 + norms))
+
+    def scores(self, times: NDArray[Any], lengths: NDArray[Any]) -> NDArray[np.float64]:
+        """Of a word of weight 1 that stands so many times in captions of such lengths."""
+        found: NDArray[np.float64] = self.once[lengths]
+        often = np.flatnonzero(times > 1)  # rare
+        many = times[often].astype(np.float64)
+        found[often] = many * (_K1 + 1.0) / (many + self.norms[lengths[often]])
+        return found
+
+
 def rank(archive: Archive, words: Sequence[str], selection: Selection, limit: int) -> Ranked:
     """The captions that fit stemmed words best by BM25, the earliest first among equals.
 
     Call it in `archive.reading()`: blocks may be sealed at any time.
     """
-    sealed, waiting = _sealed(archive, selection), _open(archive)
-    captions = sealed.captions + len(waiting.nodes)
+    waiting = _open(archive)
+    told = archive.row(
+        "SELECT coalesce(sum(captions), 0) AS n, coalesce(sum(words), 0) AS w FROM word_blocks b"
+    )
+    captions = len(waiting.nodes) + (told["n"] if told else 0)
     if not captions or selection.empty:
         return nothing()
-    average = max(1, sealed.words + int(waiting.lengths.sum())) / captions
-    in_blocks, in_open = np.zeros(len(sealed.lengths)), np.zeros(len(waiting.nodes))
-    longest = max(sealed.lengths.max(initial=0), waiting.lengths.max(initial=0))
-    norms = np.asarray(_K1 * (1 - _B + _B * np.arange(int(longest) + 1) / average), np.float64)
+    length = int(waiting.lengths.sum()) + (told["w"] if told else 0)
+    scale = _Scale.of(max(1, length) / captions)
+    in_open = np.zeros(len(waiting.nodes))
+    postings: dict[int, list[_Posting]] = {}
     for word in words:
         found, times = _open_posting(archive, waiting, word)
-        holding = _frequency(archive, word) + len(found)
-        weight = math.log((captions - holding + 0.5) / (holding + 0.5))
-        weight = weight if weight > 0 else _LEAST_WEIGHT
-        in_open[found] += _scores(weight, times, norms[waiting.lengths[found]])
-        places, counts = _block_posting(archive, sealed, word)
-        _add(in_blocks, places, counts, sealed.lengths, norms, weight)
-    _forget(archive, sealed, selection, in_blocks)
+        weight = _weight(captions, _frequency(archive, word) + len(found))
+        in_open[found] += weight * scale.scores(times, waiting.lengths[found])
+        _collect(archive, word, weight, selection, postings)
     in_open[~selection.holds(waiting.nodes)] = 0
-    return _best(in_blocks, sealed.blocks, in_open, waiting.nodes, limit)
+    places = _highest(in_open, limit)
+    pool = best(waiting.nodes[places], in_open[places], limit)
+    return _rank_blocks(archive, postings, scale, selection, pool, limit)
 
 
-def _sealed(archive: Archive, selection: Selection) -> _Sealed:
-    first, end = selection.ends if not selection.empty else (0, 0)
-    total = archive.rows("SELECT captions, words FROM word_blocks b")
-    rows = archive.rows(
-        "SELECT block, lengths FROM word_blocks WHERE block BETWEEN ? AND ? ORDER BY block",
-        [first >> SHIFT, (end - 1) >> SHIFT],
-    )
-    return _Sealed(
-        captions=sum(row["captions"] for row in total),
-        words=sum(row["words"] for row in total),
-        blocks=np.array([row["block"] for row in rows], np.int64),
-        lengths=np.frombuffer(b"".join(row["lengths"] for row in rows), "<u2"),
-    )
+def _rank_blocks(
+    archive: Archive,
+    postings: Mapping[int, Sequence[_Posting]],
+    scale: _Scale,
+    selection: Selection,
+    pool: Ranked,
+    limit: int,
+) -> Ranked:
+    """The best of the pool and of sealed blocks; one block's scores fit into a CPU's cache."""
+    blocks = np.array(sorted(postings), np.int64)
+    mask = selection.mask(blocks, SIZE)
+    gone = _gone(archive)
+    for index, block in enumerate(blocks.tolist()):
+        row = archive.row("SELECT lengths FROM word_blocks WHERE block = ?", [block])
+        lengths = np.frombuffer(row["lengths"] if row else b"", "<u2")
+        scores = np.zeros(SIZE)
+        for posting in postings[block]:
+            found = scale.scores(posting.times, lengths[posting.inside])
+            scores[posting.inside] += posting.weight * found
+        if mask is not None:
+            scores *= mask[index * SIZE : (index + 1) * SIZE]
+        scores[gone.get(block, [])] = 0
+        if len(pool.scores) == limit:  # what is less than the pool's last has no place in it
+            scores *= scores >= pool.scores[-1]
+        places = _highest(scores, limit)
+        if len(places):
+            nodes = np.concatenate((pool.nodes, block * SIZE + places))
+            pool = best(nodes, np.concatenate((pool.scores, scores[places])), limit)
+    return pool
+
+
+def _weight(captions: int, holding: int) -> float:
+    weight = math.log((captions - holding + 0.5) / (holding + 0.5))
+    return weight if weight > 0 else _LEAST_WEIGHT
 
 
 def _open(archive: Archive) -> _Open:
     rows = archive.connect().execute("SELECT id, sz FROM captions_fts_docsize").fetchall()
     return _Open(
         nodes=np.array([row[0] for row in rows], np.int64),
-        lengths=np.array([_varint(row[1]) for row in rows], np.int64),
+        lengths=np.minimum(np.array([_varint(row[1]) for row in rows], np.int64), 65_535),
     )
 
 
@@ -126,86 +169,40 @@ def _frequency(archive: Archive, word: str) -> int:
 
 def _open_posting(
     archive: Archive, waiting: _Open, word: str
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices into the open captions that hold a word, and how often."""
     row = archive.row("SELECT group_concat(doc) AS d FROM words_open WHERE term = ?", [word])
     found = np.fromstring((row and row["d"]) or "", np.int64, sep=",")
     nodes, times = np.unique(found, return_counts=True)
-    return np.searchsorted(waiting.nodes, nodes), times.astype(np.float64)
+    return np.searchsorted(waiting.nodes, nodes), times
 
 
-def _block_posting(
-    archive: Archive, sealed: _Sealed, word: str
-) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Places in the blocks end to end that hold a word, and how often."""
-    if not len(sealed.blocks):
-        return np.empty(0, np.int32), np.empty(0, np.uint8)
-    rows = (
-        archive.connect()
-        .execute(
-            "SELECT b.block, p.nodes, p.times FROM word_blocks b "
-            "CROSS JOIN word_postings p ON p.block = b.block AND p.word = ? "
-            "WHERE b.block BETWEEN ? AND ?",
-            [word, int(sealed.blocks[0]), int(sealed.blocks[-1])],
-        )
-        .fetchall()
-    )
-    times = np.frombuffer(b"".join(row[2] for row in rows), np.uint8)
-    inside = np.frombuffer(b"".join(row[1] for row in rows), "<u2")
-    order = np.searchsorted(sealed.blocks, np.array([row[0] for row in rows], np.int64))
-    starts = np.repeat((order * SIZE).astype(np.int32), [len(row[2]) for row in rows])
-    return starts + inside, times
-
-
-def _add(
-    scores: NDArray[np.float64],
-    places: NDArray[np.int32],
-    times: NDArray[np.uint8],
-    long: NDArray[np.uint16],
-    norms: NDArray[np.float64],
+def _collect(
+    archive: Archive,
+    word: str,
     weight: float,
+    selection: Selection,
+    into: dict[int, list[_Posting]],
 ) -> None:
-    """Add a word's scores where it stands. Most words stand once: that is looked up."""
-    once = _scores(weight, np.ones(len(norms)), norms)
-    lengths = long[places]
-    added = once[lengths]
-    often = np.flatnonzero(times > 1)
-    added[often] = _scores(weight, times[often].astype(np.float64), norms[lengths[often]])
-    scores[places] += added
+    """Add a word's postings in the blocks that a selection touches."""
+    first, end = selection.ends
+    rows = archive.connect().execute(
+        "SELECT b.block, p.nodes, p.times FROM word_blocks b "
+        "CROSS JOIN word_postings p ON p.block = b.block AND p.word = ? "
+        "WHERE b.block BETWEEN ? AND ?",
+        [word, first >> SHIFT, (end - 1) >> SHIFT],
+    )
+    for block, nodes, times in rows.fetchall():
+        posting = _Posting(np.frombuffer(nodes, "<u2"), np.frombuffer(times, np.uint8), weight)
+        into.setdefault(block, []).append(posting)
 
 
-def _scores(
-    weight: float, times: NDArray[np.float64], norms: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    scores: NDArray[np.float64] = weight * (times * (_K1 + 1.0) / (times + norms))
-    return scores
-
-
-def _forget(
-    archive: Archive, sealed: _Sealed, selection: Selection, scores: NDArray[np.float64]
-) -> None:
-    """No score for what is out of scope, or gone since its block was sealed."""
-    inside = selection.mask(sealed.blocks, SIZE)
-    if inside is not None:
-        scores *= inside
+def _gone(archive: Archive) -> dict[int, list[int]]:
+    """The captions that are gone from sealed blocks, as places in these."""
+    found: dict[int, list[int]] = {}
     for row in archive.rows("SELECT node FROM words_gone"):
-        at = int(np.searchsorted(sealed.blocks, row["node"] >> SHIFT))
-        if at < len(sealed.blocks) and sealed.blocks[at] == row["node"] >> SHIFT:
-            scores[at * SIZE + row["node"] % SIZE] = 0
-
-
-def _best(
-    in_blocks: NDArray[np.float64],
-    blocks: NDArray[np.int64],
-    in_open: NDArray[np.float64],
-    open_nodes: NDArray[np.int64],
-    limit: int,
-) -> Ranked:
-    places = _highest(in_blocks, limit)
-    rest = _highest(in_open, limit)
-    nodes = np.concatenate((blocks[places >> SHIFT] * SIZE + places % SIZE, open_nodes[rest]))
-    scores = np.concatenate((in_blocks[places], in_open[rest]))
-    return best(nodes, scores, limit)
+        found.setdefault(row["node"] >> SHIFT, []).append(row["node"] % SIZE)
+    return found
 
 
 def _highest(scores: NDArray[np.float64], limit: int) -> NDArray[np.int64]:
