@@ -1,70 +1,41 @@
 """An index of one tree's captions, in memory: what the loop and its agent may look things up in.
 
-Words are matched by FTS5's BM25, as the archive matches them, over the nodes of all levels;
-with an embedder, meanings too. Both are brought to a common scale, so that scores can be
-compared between calls: BM25 saturates towards 1, and the cosine is added.
+It is the index that a daemon makes of a recording; here it is kept while questions about the
+same video come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lvr1.domain import Caption, Recording
-from edge_lvr1.evaluate.bm25 import WordIndex, word_index
+from edge_lvr1.domain import Caption, NodeId, Recording
 from edge_lvr1.evaluate.trees import PlacedTree
-from edge_lvr1.models.base import Embedder, Finder, Found
+from edge_lvr1.models.base import Embedder, Finder
+from edge_lvr1.models.load import index_of
 
-_HALF = 10.0
-"""The BM25 score that counts for half: a rare word or two in a caption."""
 _KEPT = 8  # trees whose vectors are kept; questions of a dataset come video by video
 
 
-class TreeFinder:
-    """A Finder over captions; `meaning` gives the cosine of a text with each of them."""
-
-    def __init__(
-        self,
-        captions: Sequence[Caption],
-        index: WordIndex,
-        meaning: Callable[[str], NDArray[np.float64]] | None = None,
-    ) -> None:
-        self._captions = captions
-        self._index = index
-        self._meaning = meaning
-
-    def find(self, texts: Sequence[str], limit: int) -> list[Found]:
-        """The best matches at all levels, best first. Raises ModelError of an embedder."""
-        wanted = " ".join(texts)
-        scores = np.zeros(len(self._captions))
-        for place, score in self._index.scores(wanted).items():
-            scores[place] = score / (score + _HALF)
-        if self._meaning is not None and wanted.strip():
-            scores += np.maximum(self._meaning(wanted), 0.0)
-        best = np.argsort(-scores, kind="stable")[:limit]
-        found = ((self._captions[place], float(scores[place])) for place in best)
-        return [Found(one.node, score, one.text) for one, score in found if score > 0]
-
-
 class CaptionVectors:
-    """Vectors of captions, those of the last few trees kept."""
+    """Indexes by meaning too, with vectors of captions; those of the last few trees are kept."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._kept: dict[tuple[str, ...], NDArray[np.float64]] = {}
+        self._kept: dict[tuple[tuple[NodeId, str], ...], Finder] = {}
 
-    def meaning(self, texts: tuple[str, ...]) -> Callable[[str], NDArray[np.float64]]:
-        """What gives the cosine of a text with each of some texts, float64 of shape (texts,)."""
-        if texts not in self._kept:
-            self._kept[texts] = unit(self._embedder.embed(texts))
+    def index(self, captions: Sequence[Caption]) -> Finder:
+        """The index of a tree's captions."""
+        told = tuple((caption.node, caption.text) for caption in captions)
+        if told not in self._kept:
+            self._kept[told] = index_of(captions, self._embedder)
             if len(self._kept) > _KEPT:
                 del self._kept[next(iter(self._kept))]
-        vectors = self._kept[texts]
-        return lambda wanted: vectors @ unit(self._embedder.embed([wanted]))[0]
+        return self._kept[told]
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -81,7 +52,6 @@ class _Finders:
 
     placed: Mapping[int, PlacedTree]
     vectors: CaptionVectors | None
-    stack: ExitStack
 
     def of(self, recording: Recording) -> Finder | None:
         """The index of a recording's tree. Raises what its view raises."""
@@ -89,9 +59,7 @@ class _Finders:
         if one is None:
             return None
         captions = [one.view.caption(node.id) for node in one.view.plan.nodes]
-        texts = tuple(caption.text for caption in captions)
-        index = self.stack.enter_context(word_index(texts))
-        return TreeFinder(captions, index, self.vectors.meaning(texts) if self.vectors else None)
+        return self.vectors.index(captions) if self.vectors else index_of(captions, None)
 
 
 @contextmanager
@@ -99,5 +67,4 @@ def finders(
     placed: Sequence[PlacedTree], vectors: CaptionVectors | None = None
 ) -> Iterator[Callable[[Recording], Finder | None]]:
     """What gives the index of each recording's tree, for as long as it is held."""
-    with ExitStack() as stack:
-        yield _Finders({one.view.recording.id: one for one in placed}, vectors, stack).of
+    yield _Finders({one.view.recording.id: one for one in placed}, vectors).of
