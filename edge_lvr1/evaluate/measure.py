@@ -16,7 +16,7 @@ from edge_lvr1.evaluate.archive_trees import ArchiveTrees
 from edge_lvr1.evaluate.asking import Configuration
 from edge_lvr1.evaluate.captions import CaptionFiles
 from edge_lvr1.evaluate.datasets import read_items
-from edge_lvr1.evaluate.flat import Bm25Matcher, EmbeddingMatcher, Matcher, flat_scores
+from edge_lvr1.evaluate.flat import Bm25Matcher, EmbeddingMatcher, Matcher, flat_readings
 from edge_lvr1.evaluate.items import Item
 from edge_lvr1.evaluate.plots import draw_plots
 from edge_lvr1.evaluate.results import Result, open_results
@@ -207,4 +207,8 @@ def _baselines(
     matchers: list[Matcher] = [Bm25Matcher()]
     if embedder is not None:
         matchers.append(EmbeddingMatcher(embedder))
-    return {one.name: summarize(list(flat_scores(items, source, one))) for one in matchers}
+    return {
+        name: summarize(scored)
+        for matcher in matchers
+        for name, scored in flat_readings(items, source, matcher).items()
+    }

@@ -13,7 +13,7 @@ from rich.console import Console
 from edge_lvr1.errors import DatasetError
 from edge_lvr1.evaluate import plots
 from edge_lvr1.evaluate.captions import CaptionFiles
-from edge_lvr1.evaluate.flat import Bm25Matcher, flat_scores
+from edge_lvr1.evaluate.flat import Bm25Matcher, flat_readings
 from edge_lvr1.evaluate.plots import Chart, Line, accuracy_chart, draw, draw_plots, opened_chart
 from edge_lvr1.evaluate.report import tables, to_json
 from edge_lvr1.evaluate.score import Scored, Summary, summarize
@@ -41,7 +41,7 @@ def scored() -> list[Scored]:
 def flat(tmp_path: Path) -> Summary:
     source = CaptionFiles(write_captions(tmp_path / "c", "v0", "v1", "v2"))
     items = [one.item for one in scored()]
-    return summarize(list(flat_scores(items, source, Bm25Matcher())))
+    return summarize(flat_readings(items, source, Bm25Matcher())["flat_bm25"])
 
 
 def test_object_has_what_programs_read(flat: Summary) -> None:
