@@ -35,7 +35,9 @@ logger = logging.getLogger(__name__)
 
 OPEN = 4096
 """Vectors that may wait in SQLite to be sealed."""
-RERANKED = 8192
+RERANKED = 16_384
+"""In 4,000 vectors of MiniLM, the nearest is among the closest 1.6 % by sign for 98 of 100 queries;
+of a million vectors this many are 1.6 %, and a million holds nearer ones."""
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
