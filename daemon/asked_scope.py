@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -9,6 +10,7 @@ from edge_lvr1.daemon.cameras import no_camera
 from edge_lvr1.domain import Recording, Scope, TimeSpan
 from edge_lvr1.navigator.asked_cameras import read_cameras
 from edge_lvr1.navigator.asked_times import AskedTimes, read_times
+from edge_lvr1.navigator.calendar_words import CLOCK, minutes_of
 
 _MOST_TOLD = 3
 
@@ -78,12 +80,13 @@ def _are_wall_clock(times: AskedTimes, recordings: list[Recording]) -> bool:
     """Whether bare clock times are the day's rather than a recording's own.
 
     They are its own where there is one recording, and where no footage is of that time of
-    the day while some recording is long enough for "22:00" to be minutes of it.
+    the day while some recording is so long that "22:00" may be minutes and seconds of it.
     """
     if len(recordings) == 1:
         return False
     scope = Scope(times=times.times)
     if any(scope.overlaps(one.starts_at, one.wall_clock(one.duration_s)) for one in recordings):
         return True
-    clocks = (one.since.hour * 60 + one.since.minute for one in times.times)
-    return min(clocks) > max(one.duration_s for one in recordings)
+    said = re.findall(CLOCK, " ".join(times.words), re.I)
+    as_seconds = [minutes for clock in said if (minutes := minutes_of(clock)) is not None]
+    return min(as_seconds, default=0) > max(one.duration_s for one in recordings)

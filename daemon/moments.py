@@ -12,6 +12,8 @@ from edge_lvr1.navigator.asked_times import read_times
 from edge_lvr1.navigator.calendar_words import CLOCK
 
 _MOST_CHARS = 80
+_GUESSED = re.compile(r"\d+$|\d{4}-\d{2}-\d{2}$|\d{4}-(?:1[3-9]|[2-9]\d)-")
+"""What dateparser would read as the day of some month, or with day and month exchanged."""
 _EXACT = re.compile(rf"{CLOCK}|\b(?:now|seconds?|minutes?|hours?)\b", re.I)
 
 
@@ -54,7 +56,7 @@ def _span(text: str, now: datetime, name: str) -> datetime | None:
 def _parsed(text: str, now: datetime) -> datetime | None:
     import dateparser  # takes half a second to load
 
-    if text.isdecimal():  # it would be a day of the month, of some month
+    if _GUESSED.match(text):
         return None
     settings: dict[str, Any] = {
         "RELATIVE_BASE": now.replace(tzinfo=None),

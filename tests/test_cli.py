@@ -108,6 +108,24 @@ def test_an_answer_by_option_carries_its_letter(run: Run) -> None:
     assert found["option"] == "B"
 
 
+def test_a_confirmed_answer_says_so(run: Run) -> None:
+    found = printed(run("ask", "Is there a person?", "--confirm", "--json"))
+    shown = run("ask", "Is there a person?", "--confirm").stdout
+
+    assert found["confirmation"] == "confirmed"
+    assert "looked at again: confirmed" in shown
+
+
+def test_the_scope_that_a_question_names_is_told(run: Run) -> None:
+    asked = ["ask", "Is there a person on the yard camera?"]
+
+    found = printed(run(*asked, "--json"))
+
+    assert found["read_as"] == "the question is about yard"
+    assert found["verdict"] == "answered"
+    assert "the question is about yard" in run(*asked).stdout
+
+
 def test_search_and_questions_list_what_is_there(run: Run) -> None:
     run("ask", "Is there a dog?")
 
@@ -147,7 +165,9 @@ def test_status_and_doctor_answer(run: Run, folder: Path) -> None:
         (["ask", "x" * 100_000], told.USAGE, "64 KiB"),
         (["ask", "who?", "--recording", "99"], told.NOT_FOUND, "there is no recording 99"),
         (["ask", "who?", "--camera", "yad"], told.NOT_FOUND, "yard"),
-        (["ask", "who?", "--since", "soon"], told.USAGE, "--since"),
+        (["ask", "who?", "--since", "soon"], told.USAGE, "since is no time"),
+        (["ask", "who?", "--since", "today", "--until", "last week"], told.USAGE, "earlier than"),
+        (["ask", "who came on camera 9?"], told.NOT_FOUND, "no camera 'camera 9'"),
         (["tree", "99"], told.NOT_FOUND, "there is no recording 99"),
         (["questions", "nosuch"], told.NOT_FOUND, "nosuch"),
         (["questions", "--cancel"], told.USAGE, "which question"),

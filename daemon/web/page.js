@@ -76,7 +76,10 @@ function showAnswer(told) {
   const cost = `${told.rounds} rounds, ${told.captions_opened} captions opened, ${told.seconds.toFixed(1)} s`;
   const evidence = make("div", undefined, "evidences");
   evidence.append(...told.evidence.map(showEvidence));
-  at("answer").replaceChildren(head, make("p", cost, "faint"), evidence);
+  const notes = [cost];
+  if (told.read_as) notes.push(told.read_as);
+  if (told.confirmation) notes.push(`evidence looked at again: ${told.confirmation.replace("_", " ")}`);
+  at("answer").replaceChildren(head, ...notes.map((note) => make("p", note, "faint")), evidence);
   for (const line of told.searched) at("answer").append(make("div", `searched ${line}`, "faint"));
 }
 

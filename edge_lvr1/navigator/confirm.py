@@ -71,11 +71,12 @@ def judge(said: str, words: Sequence[str]) -> Confirmation:
     if _NO.match(said):
         return Confirmation.NOT_CONFIRMED
     sentences = _SENTENCE.findall(said)
-    affirmed = " ".join(one for one in sentences if not _NOTHING.search(one))
-    if words and mentioned(words, affirmed) == list(words):
+    affirmed = [mentioned(words, one) for one in sentences if not _NOTHING.search(one)]
+    # In one sentence: a red bag and a black car are no red car.
+    if words and list(words) in affirmed:
         return Confirmation.CONFIRMED
     denied = [one for one in sentences if _NOTHING.search(one) and not _CANNOT.search(one)]
-    if denied and not mentioned(words, affirmed):
+    if denied and not any(affirmed):
         return Confirmation.NOT_CONFIRMED
     return Confirmation.UNCLEAR
 

@@ -69,12 +69,16 @@ class ScriptedAgent:
     def __init__(self, *replies: str, before: Callable[[], None] = lambda: None) -> None:
         self._replies = list(replies)
         self._before = before
+        self.finder: Finder | None = None
+        self.asked: list[Sequence[Message]] = []
 
     def open(self, finder: Finder | None = None) -> AgentSession:
+        self.finder = finder
         return self
 
     def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
         self._before()
+        self.asked.append(tuple(messages))
         return self._replies.pop(0) if self._replies else answer("not found: the script is over")
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from edge_lvr1.daemon.answering import Answering
 from edge_lvr1.daemon.context import Context
 from edge_lvr1.domain import Answer, Question, Scope, Verdict
 from edge_lvr1.media.decoder import HERE
+from edge_lvr1.prompts import OUTSIDE
 from tests.daemon.conftest import STARTS_AT, builder_of, store
 from tests.daemon.fakes import ScriptedAgent, answer, get_caption
 
@@ -17,7 +18,10 @@ DAY = timedelta(days=1)
 
 
 def ask(context: Context, *replies: str, scope: Scope = Scope()) -> Answer:  # noqa: B008
-    agent = ScriptedAgent(*replies)
+    return put(context, ScriptedAgent(*replies), scope)
+
+
+def put(context: Context, agent: ScriptedAgent, scope: Scope) -> Answer:
     answering = Answering(
         context.archive,
         context.trees,
@@ -27,7 +31,8 @@ def ask(context: Context, *replies: str, scope: Scope = Scope()) -> Answer:  # n
         HERE,
         time.monotonic,
     )
-    question = Question("q", "Is there a lorry?", STARTS_AT, scope=scope)
+    asked_at = STARTS_AT + timedelta(minutes=10)
+    question = Question("q", "Is there a lorry?", asked_at, scope=scope)
     return answering.answer(question, lambda step: None, lambda: False)
 
 
@@ -90,3 +95,45 @@ def test_scope_without_footage_is_said(context: Context, footage: Path) -> None:
 
     assert found.verdict is Verdict.NOT_FOUND
     assert "no recording lies in the times and cameras" in found.text
+
+
+def test_footage_that_is_missing_in_the_times_asked_about_is_named(
+    context: Context, footage: Path
+) -> None:
+    store(context, footage, "yard")
+    scope = Scope(since=STARTS_AT - timedelta(hours=1), until=STARTS_AT + timedelta(hours=1))
+
+    found = ask(context, answer("not found: none"), scope=scope)
+
+    assert found.verdict is Verdict.NOT_FOUND
+    assert found.searched[1:] == (
+        "yard: no footage from 2026-03-14 08:30+01:00 to 2026-03-14 09:30+01:00",
+        "yard: no footage from 2026-03-14 09:30+01:00 to 2026-03-14 09:40+01:00",  # asked then
+    )
+
+
+def test_only_the_part_of_a_recording_that_is_asked_about_is_told(
+    context: Context, footage: Path
+) -> None:
+    store(context, footage, "yard")
+    agent = ScriptedAgent(answer("not found: none"))
+    scope = Scope(since=STARTS_AT, until=STARTS_AT + timedelta(seconds=4))
+
+    put(context, agent, scope)
+
+    first = agent.asked[0][1].content
+    assert "High-level Caption 1 from 0.0 to 8.0: A lorry" in first
+    assert f"High-level Caption 2 from 8.0 to 16.0: {OUTSIDE}" in first
+
+
+def test_the_agent_is_given_an_index_of_the_recordings_captions(
+    context: Context, footage: Path
+) -> None:
+    store(context, footage, "yard")
+    agent = ScriptedAgent(answer("not found: none"))
+
+    put(context, agent, Scope())
+
+    assert agent.finder is not None
+    assert agent.finder.find(["lorry"], 3)
+    assert agent.finder.find(["zebra"], 3) == []

@@ -33,6 +33,7 @@ CONFIRMED, DENIED, UNCLEAR = (
         ("Looked again at 40 frames. No vehicle-like shape seen here.", DENIED),
         ("A red light. I cannot recognise a car.", UNCLEAR),
         ("I look for shapes; I cannot recognise a car.", UNCLEAR),
+        ("A red bag lies there. A black car stands.", UNCLEAR),
         ("", UNCLEAR),
         ("A man walks.", UNCLEAR),
     ],
