@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from edge_lvr1 import bench_commands, config, display
+from edge_lvr1 import bench_commands, config, display, eval_commands
 from edge_lvr1.domain import Verdict
 from edge_lvr1.errors import NotFoundError, QuestionError
 from edge_lvr1.export import commands as export_commands
@@ -34,6 +34,8 @@ app = typer.Typer(
 )
 app.add_typer(export_commands.app, name="export")
 app.add_typer(bench_commands.app, name="bench")
+app.command("eval")(eval_commands.evaluate)
+app.add_typer(eval_commands.trajectories, name="trajectories")
 out = Console()
 err = Console(stderr=True)
 

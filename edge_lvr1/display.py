@@ -296,6 +296,8 @@ def _tree_state(entry: Mapping[str, Any]) -> str:
         return f"failed: {entry['reason']}"
     if entry["complete"]:
         return f"complete, {entry['captions']} captions"
+    if not entry["nodes"]:
+        return "waiting to be looked over"
     state = "queryable" if entry["queryable"] else "being captioned"
     return f"{state}, {entry['captions']} of {entry['nodes']} captions"
 

@@ -81,15 +81,16 @@ class Builder:
             on_progress,
         )
         if not self.trees.planned(recording.id):
-            plan = plan_tree(recording.duration_s)
+            active = activity.active if self.tree.split == "activity" else None
+            plan = plan_tree(recording.duration_s, active=active)
             if not self.trees.put_plan(recording.id, plan, revision):
                 raise NotFoundError(f"recording {recording.id} was put together anew")
-        active = activity.active if self.ingest.gate == "on" else None
+        watched = activity.active if self.ingest.gate == "on" else None
         plan = self.trees.plan(recording.id)
         written = {caption.node: caption for caption in self.trees.captions(recording.id)}
         if len(written) == len(plan.nodes):
             return
-        notes = self._watch(recording, footage, active, revision, between, on_progress)
+        notes = self._watch(recording, footage, watched, revision, between, on_progress)
         work = _Work(self, recording, footage, plan, self._decisions(recording, plan), notes)
         work.written.update(written)
         work.caption_all(between, on_progress)

@@ -1,9 +1,11 @@
-"""How a recording is divided into a caption tree: a function of its length."""
+"""How a recording is divided into a caption tree: a function of its length and its activity."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from edge_lvr1.domain import Node, NodeId, Span, TreePlan
 
@@ -12,18 +14,61 @@ _LEAST_WIDTH = 4
 _SHORTEST_S = 0.01  # shorter leaves could come out empty when rounded to milliseconds
 
 
-def plan_tree(duration_s: float, *, max_width: int = 8, min_leaf_s: float = 2.0) -> TreePlan:
-    """Divide `duration_s` seconds uniformly into three nested levels.
+ACTIVE_SHARE = 0.75
+"""Of a tree's leaves, the share that goes to what is active, where that is not more anyway."""
 
-    Boundaries are rounded to milliseconds once and shared by parents and children, so that
-    children tile their parent exactly. Raises ValueError for a length that is not above 0.
+
+def plan_tree(
+    duration_s: float,
+    *,
+    active: Sequence[Span] | None = None,
+    max_width: int = 8,
+    min_leaf_s: float = 2.0,
+) -> TreePlan:
+    """Divide `duration_s` seconds into three nested levels: uniformly, or by activity.
+
+    With `active` (ascending, apart) boundaries lie where equal shares of cumulated activity
+    are reached: short leaves where something happens, none shorter than `min_leaf_s`, and long
+    ones where nothing does. The width is that of a uniform tree. Boundaries are rounded to
+    milliseconds once and shared by parents and children, so that children tile their parent
+    exactly. Raises ValueError for a length that is not above 0.
     """
     if not 0 < duration_s < math.inf:
         raise ValueError(f"a recording lasts longer than 0 s, not {duration_s}")
     width = tree_width(duration_s, max_width=max_width, min_leaf_s=min_leaf_s)
     leaves = width**3
-    edges_s = [round(duration_s * i / leaves, 3) for i in range(leaves)] + [duration_s]
-    return TreePlan(duration_s, width, "uniform", tuple(_nodes(width, edges_s)))
+    inner_s = [duration_s * i / leaves for i in range(leaves)]
+    split = "uniform"
+    if active:
+        split = "activity"
+        inner_s = _by_activity(duration_s, leaves, active, min_leaf_s)
+    edges_s = [round(edge_s, 3) for edge_s in inner_s] + [duration_s]
+    return TreePlan(duration_s, width, split, tuple(_nodes(width, edges_s)))
+
+
+def _by_activity(
+    duration_s: float, leaves: int, active: Sequence[Span], min_leaf_s: float
+) -> list[float]:
+    """Where each leaf begins: at equal shares of time and activity together.
+
+    A moment weighs `still` everywhere and more where it is active. How much more is bounded by
+    the shortest leaf: one that lies in activity alone lasts 1 / (leaves * weight).
+    """
+    ends_s = sorted({0.0, duration_s, *(t for s in active for t in (s.start_s, s.end_s))})
+    edges = np.array([t for t in ends_s if 0.0 <= t <= duration_s])
+    middles = (edges[:-1] + edges[1:]) / 2
+    busy = np.array([any(span.contains(t) for span in active) for t in middles], bool)
+    lengths = np.diff(edges)
+    active_s = float(lengths[busy].sum())
+    share = 0.0
+    if 0 < active_s < duration_s:
+        shortest_s = max(min_leaf_s, _SHORTEST_S)
+        most = (1 / (leaves * shortest_s) - 1 / duration_s) / (1 / active_s - 1 / duration_s)
+        share = min(max(0.0, most), ACTIVE_SHARE)
+    weights = lengths * ((1 - share) / duration_s + busy * (share / max(active_s, _SHORTEST_S)))
+    cumulated = np.concatenate([[0.0], np.cumsum(weights)])
+    wanted = np.arange(leaves) / leaves * cumulated[-1]
+    return [float(edge_s) for edge_s in np.interp(wanted, cumulated, edges)]
 
 
 def tree_width(duration_s: float, *, max_width: int = 8, min_leaf_s: float = 2.0) -> int:

@@ -102,3 +102,54 @@ def test_width_never_shrinks_as_recordings_grow() -> None:
     widths = [tree_width(seconds / 2) for seconds in range(1, 20_000)]
 
     assert widths == sorted(widths)
+
+
+SPANS = st.lists(
+    st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0)).map(sorted), min_size=1, max_size=5
+)
+
+
+def apart(shares: list[list[float]], duration_s: float) -> list[Span]:
+    """Spans of a recording that are ascending and do not touch, from shares of its length."""
+    spans: list[Span] = []
+    for start, end in sorted(shares):
+        span = Span(start * duration_s, end * duration_s)
+        if not spans or span.start_s > spans[-1].end_s:
+            spans.append(span)
+    return spans
+
+
+@given(st.floats(20.0, 7200.0), SPANS)
+def test_tree_split_by_activity_tiles_and_has_no_leaf_that_is_too_short(
+    duration_s: float, shares: list[list[float]]
+) -> None:
+    plan = plan_tree(duration_s, active=apart(shares, duration_s))
+
+    leaves = list(plan.at(Level.LOW))
+    assert plan.width == plan_tree(duration_s).width
+    assert leaves[0].span.start_s == 0.0
+    assert leaves[-1].span.end_s == duration_s
+    assert all(one.span.end_s == two.span.start_s for one, two in itertools.pairwise(leaves))
+    assert min(leaf.span.duration_s for leaf in leaves) >= min(2.0, duration_s / len(leaves)) - 0.01
+    for node in plan.nodes:
+        children = list(plan.children(node.id))
+        assert not children or children[0].span.start_s == node.span.start_s
+
+
+def test_leaves_are_short_where_something_happens_and_long_where_nothing_does() -> None:
+    active = [Span(600.0, 640.0), Span(3000.0, 3020.0)]
+
+    plan = plan_tree(3600.0, active=active)
+
+    busy = [n for n in plan.at(Level.LOW) if any(s.contains(n.span.start_s) for s in active)]
+    assert plan.split == "activity"
+    assert 20 <= len(busy) <= 30  # of 2 to 3 s each, as short as leaves may be
+    assert max(leaf.span.duration_s for leaf in plan.at(Level.LOW)) > 16.0
+
+
+@pytest.mark.parametrize("active", [[], [Span(0.0, 3600.0)]])
+def test_without_a_difference_in_activity_leaves_are_alike(active: list[Span]) -> None:
+    plan = plan_tree(3600.0, active=active)
+
+    lengths = [leaf.span.duration_s for leaf in plan.at(Level.LOW)]
+    assert max(lengths) - min(lengths) < 0.01
