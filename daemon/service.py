@@ -30,7 +30,7 @@ from edge_lvr1.media.children import decoder_of
 from edge_lvr1.media.clock_reading import rapid_ocr
 from edge_lvr1.media.decoder import Decoder
 from edge_lvr1.media.patterns import with_users
-from edge_lvr1.models.load import Backends, load_backends, tree_of
+from edge_lvr1.models.load import Backends, load_backends, remembering, tree_of
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.glances import Glances
 from edge_lvr1.store.queues import BuildQueue, IngestQueue, QuestionQueue
@@ -199,7 +199,7 @@ def _workers(context: Context, builder: Builder) -> list[Worker]:
         time.monotonic,
         settings.questions,
         context.meaning,
-        backends.embedder,
+        remembering(backends.embedder),
     )
     work: dict[str, Callable[[], bool]] = {
         "intake": IntakeWork(context, intake),

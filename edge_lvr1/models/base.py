@@ -117,7 +117,8 @@ class Found:
     """A node that an index holds for a match, and how good a match it is.
 
     `score` is above 0, and higher is better; scores of one finder may be compared with each
-    other, also between calls. `caption` is the node's text where the index has it at hand.
+    other, also between calls. An agent may take a score that is higher by 1 as odds about
+    e times as good. `caption` is the node's text where the index has it at hand.
     """
 
     node: NodeId

@@ -138,6 +138,13 @@ def load_embedder(settings: Settings) -> Embedder | None:
     return OnnxEmbedder(found, settings.models.provider, settings.models.threads)
 
 
+def remembering(embedder: Embedder | None) -> Embedder | None:
+    """The embedder with a memory for texts that come again, as the passages of a tree do."""
+    from edge_lvr1.models.embedded.retrieval.remembered import RememberingEmbedder
+
+    return None if embedder is None else RememberingEmbedder(embedder)
+
+
 def looks_of(tree: Tree) -> dict[Level, Look]:
     """How much a vision-language model is shown and may say at each level."""
     return {

@@ -40,8 +40,9 @@ class Asked:
 
     `kinds` is empty where any kind may be meant. `ordinal` counts from 1, or from the end
     with -1. Colours and the heading either select the subjects (`colour`, `heading`) or are
-    what is to be confirmed of them (`is_colour`, `is_heading`). A window is `vague` where
-    words name a part of the recording and no time. `compare` is an operator (">", ">=", "<",
+    what is to be confirmed of them (`is_colour`, `is_heading`). `side` is where in the
+    picture it is to be. A window is `vague` where words name a part of the recording and no
+    time. `compare` is an operator (">", ">=", "<",
     "<=", "=") and a number.
     """
 
@@ -57,6 +58,7 @@ class Asked:
     is_heading: str | None = None
     enters: str | None = None
     leaves: str | None = None
+    side: str | None = None
     window: Span | None = None
     vague: bool = False
     compare: tuple[str, int] | None = None

@@ -51,8 +51,8 @@ def _matters(asked: Asked, scene: Scene, finding: Finding, missing: set[str]) ->
         at_s = finding.aims[0].span.start_s
         early = [t.seen for _, ts in scene.highs() for t in ts if missing & set(t.labels)]
         return asked.ordinal > 1 and any(seen.end_s < at_s for seen in early)
-    looks = (asked.colour, asked.heading, asked.enters, asked.leaves, asked.window, asked.ordinal)
-    if any(look is not None for look in looks):
+    looks = (asked.colour, asked.heading, asked.enters, asked.leaves, asked.side, asked.window)
+    if asked.ordinal is not None or any(look is not None for look in looks):
         return True
     return asked.intent not in (Intent.EXISTS, Intent.COUNT) and not finding.found
 

@@ -84,7 +84,7 @@ def _count(asked: Asked, scene: Scene, selection: Selection) -> Finding:
 
 
 def _selective(asked: Asked, selection: Selection) -> bool:
-    looks = (asked.colour, asked.heading, asked.enters, asked.leaves, asked.ordinal)
+    looks = (asked.colour, asked.heading, asked.enters, asked.leaves, asked.side, asked.ordinal)
     return selection.window is not None or any(look is not None for look in looks)
 
 
@@ -125,8 +125,9 @@ def _exists(asked: Asked, selection: Selection) -> Finding:
     text = f"{yes}: {called(best)}, {times([best.seen])}{_course(best)}{many}"
     value = Value(yes=not asked.negated, number=len(chosen), spans=_spans(chosen))
     aim = _best(best, window)
-    if asked.enters or asked.leaves:
-        aim = replace(aim, where="first" if asked.enters else "last")
+    if asked.enters or asked.leaves or asked.side:
+        comes = asked.enters or (asked.side is not None and best.enters == asked.side)
+        aim = replace(aim, where="first" if comes else "last")
     return Finding(True, text, value, (aim,))
 
 

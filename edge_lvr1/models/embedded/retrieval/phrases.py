@@ -43,9 +43,10 @@ def _ways(asked: Asked | None) -> str:
     if asked is None:
         return ""
     heading = f" moving {asked.heading}" if asked.heading else ""
+    side = f" coming or going at the {asked.side}" if asked.side else ""
     enters = f" entering from the {asked.enters}" if asked.enters else ""
     leaves = f" leaving at the {asked.leaves}" if asked.leaves else ""
-    return heading + enters + leaves
+    return heading + side + enters + leaves
 
 
 def called(subject: Subject) -> str:

@@ -93,6 +93,12 @@ _OUT_SIDE = re.compile(
     r"\b(?:leav\w+|left|exit\w*|disappear\w*|depart\w*|out|off)\b[^,.?]*?"
     rf"\b(?:at|to|on|by|through|towards?|via) (?:the )?{_SIDE}\b"
 )
+_AT_SIDE = re.compile(
+    r"\b(?:on|at|in) the (?:far |very )?(?P<side>left|right|top|bottom)\b"
+    r"(?:[ -]hand)?(?: (?:side|half|part|edge|end))?"
+    r"(?: of the (?:picture|image|frame|scene|screen|view|video|shot|footage))?(?! of\b)"
+)
+_COMES_IN = re.compile(r"\b(?:enter\w*|com(?:e|es|ing)|came|appear\w*|arriv\w*)\s*$")
 _STILL = re.compile(
     r"\b(?:stand\w*|stood|stay\w* still|still|stop\w*|wait\w*|park\w*|motionless|idle|"
     r"pause\w*|halt\w*)\b"
@@ -131,6 +137,7 @@ def _split_relation(text: str, duration_s: float) -> tuple[str, Relation | None]
 
 
 def _understand(text: str, window: Span | None) -> Asked:
+    text, side, comes_in = _side_of(text)
     tokens = re.findall(r"[a-z0-9]+(?:'[a-z]+)?", text)
     intent = _intent_of(text)
     events = _events_of(text)
@@ -154,8 +161,9 @@ def _understand(text: str, window: Span | None) -> Asked:
         is_colour=is_colour,
         heading=None if from_side or out_side else heading,
         is_heading=None if from_side or out_side else is_heading,
-        enters=from_side["side"] if from_side else None,
+        enters=from_side["side"] if from_side else side if comes_in else None,
         leaves=out_side["side"] if out_side else None,
+        side=None if comes_in else side,
         window=window,
         compare=compare,
         at_once=_AT_ONCE.search(text) is not None,
@@ -167,6 +175,18 @@ def _understand(text: str, window: Span | None) -> Asked:
         specifics=specifics,
         clothes=bool(words.CLOTHES & set(tokens)),
     )
+
+
+def _side_of(text: str) -> tuple[str, str | None, bool]:
+    """The text without a side of the picture, that side, and whether a subject comes in there.
+
+    Where something leaves on a side, the text stays as it is.
+    """
+    match = _AT_SIDE.search(text)
+    if match is None or _OUT_SIDE.search(text):
+        return text, None, False
+    before = text[: match.start()]
+    return f"{before} {text[match.end() :]}", match["side"], bool(_COMES_IN.search(before))
 
 
 def _intent_of(text: str) -> Intent:

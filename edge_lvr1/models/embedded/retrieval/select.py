@@ -41,6 +41,8 @@ def select(asked: Asked, scene: Scene, duration_s: float) -> Selection:
         kept, near = coloured(kept, asked.colour)
     if asked.heading is not None:
         kept = heading_for(kept, asked.heading)
+    if asked.side is not None:
+        kept = [s for s in kept if asked.side in (s.enters, s.leaves)]
     if asked.enters is not None:
         kept = [s for s in kept if s.enters == asked.enters]
     if asked.leaves is not None:

@@ -162,6 +162,8 @@ def _caveats(asked: Asked, scene: Scene, finding: Finding) -> str:
         parts.append(f'Captions tell {plain} only and cannot bear out "{asked.specifics[0]}"')
     if asked.clothes and finding.found:
         parts.append("Colours are told of a figure as a whole")
+    if asked.side:
+        parts.append("Captions tell a side only where somebody or something comes or goes")
     if asked.places:
         places = " ".join(asked.places)
         parts.append(f'No caption mentions "{places}", so the place is left open')
