@@ -26,8 +26,8 @@ from edge_lvr1.store.trees import Trees
 from edge_lvr1.store.vectors import Meaning
 from edge_lvr1.tree.build import Builder
 
-_HITS = 1000  # of all recordings together
-_OWN_HITS, _MOST_ALONE = 5, 500  # of a recording that had none among these
+_HITS = 2000  # of all recordings together
+_OWN_HITS, _MOST_ALONE = 5, 100  # of each of so many recordings that had none among these
 _NAMED_FILES = 5
 _NAMED_GAPS = 10
 

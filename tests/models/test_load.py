@@ -9,6 +9,7 @@ import pytest
 from edge_lvr1.config import Models, ModelServer, Settings, Tree
 from edge_lvr1.domain import Level
 from edge_lvr1.errors import BundleError, SettingsError
+from edge_lvr1.models.base import TWO_TOOLS, tools_of
 from edge_lvr1.models.load import load_backends, looks_of
 
 
@@ -64,3 +65,13 @@ def test_looks_follow_the_settings() -> None:
     assert looks[Level.HIGH].frames == 5
     assert looks[Level.MEDIUM].max_side_px == 99
     assert looks[Level.LOW].words == 11
+
+
+def test_a_server_agent_knows_the_tools_that_the_settings_name(tmp_path: Path) -> None:
+    more = ModelServer(agent_tools=("get_caption", "video_qa", "search_captions"))
+
+    plain = load_backends(settings(tmp_path, Models(agent="server"))).agent
+    knowing = load_backends(settings(tmp_path, Models(agent="server"), more)).agent
+
+    assert tools_of(plain) == TWO_TOOLS
+    assert tools_of(knowing) == TWO_TOOLS | {"search_captions"}

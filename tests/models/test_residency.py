@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from edge_lvr1.errors import ModelError
-from edge_lvr1.models.base import AgentSession, Finder, Message, Moves
+from edge_lvr1.models.base import TWO_TOOLS, AgentSession, Finder, Message, Moves, tools_of
 from edge_lvr1.models.residency import LoadableAgent, Residency, ResidentAgent
 
 MOVES = Moves(width=2, opened=frozenset())
@@ -158,3 +158,13 @@ def test_a_conversation_whose_model_left_is_read_again_and_goes_on() -> None:
 
     assert (first, second) == ("reply 1 of conversation 1", "reply 3 of conversation 2")
     assert (inner.opened, inner.closed, weights.loads) == (2, 2, 2)
+
+
+def test_the_tools_of_the_agent_inside_are_known_before_it_is_loaded() -> None:
+    class Knowing(CountingAgent):
+        tools = frozenset({"search_captions"})
+
+    residency = Residency(None)
+
+    assert tools_of(ResidentAgent(CountingAgent(), residency)) == TWO_TOOLS
+    assert tools_of(ResidentAgent(Knowing(), residency)) == TWO_TOOLS | {"search_captions"}

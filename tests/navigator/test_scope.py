@@ -7,9 +7,10 @@ from datetime import timedelta
 
 from edge_lvr1 import prompts
 from edge_lvr1.domain import NodeId, Recording, Scope, TimeSpan
+from edge_lvr1.models.embedded.retrieval.agent import EmbeddedAgent
 from edge_lvr1.navigator.clipped import ClippedTree, cuts
 from edge_lvr1.navigator.scope import gaps, rank, read
-from tests.navigator.written_trees import START, people, question, recording
+from tests.navigator.written_trees import START, ask, people, question, recording
 
 
 @dataclass(frozen=True)
@@ -151,3 +152,14 @@ def test_of_a_recording_that_is_asked_about_in_part_the_rest_is_not_told() -> No
     assert clipped.video_qa(NodeId((1, 1, 1)), "who?") == prompts.OUTSIDE
     assert tree.looks == []
     assert not cuts(Scope(since=starts), tree.recording)
+
+
+def test_an_agent_counts_in_the_part_that_is_asked_about() -> None:
+    tree = people()
+    starts = tree.recording.starts_at
+    scope = Scope(since=starts + timedelta(seconds=36), until=starts + timedelta(seconds=69))
+
+    answer, _ = ask(EmbeddedAgent(), question("How many people come?"), ClippedTree(tree, scope))
+
+    assert answer.text.startswith("2 person-like figures")
+    assert all(36 - 10 <= one.span.start_s <= 69 for one in answer.evidence)

@@ -23,7 +23,7 @@ from edge_lvr1.errors import ModelError
 from edge_lvr1.models.base import Agent, Finder, Message, Moves
 from edge_lvr1.models.embedded import wording
 from edge_lvr1.models.embedded.wording import Kind, SceneEvent, Sighting
-from edge_lvr1.navigator.loop import navigate
+from edge_lvr1.navigator.loop import TreeView, navigate
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=timezone(timedelta(hours=1)))
 
@@ -243,7 +243,7 @@ def question(text: str, *options: str, **more: object) -> Question:
 def ask(
     agent: Agent,
     asked: Question,
-    *views: WrittenTree,
+    *views: TreeView,
     clock: Callable[[], float] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> tuple[Answer, list[Step]]:
