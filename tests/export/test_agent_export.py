@@ -358,3 +358,10 @@ def test_the_agents_settings_may_shorten_the_context_but_not_stretch_it(
 
     assert short._limits().context_tokens == 500
     assert long._limits().context_tokens == 4096
+
+
+def test_a_tool_that_there_is_not_cannot_be_declared(tmp_path: Path) -> None:
+    options = AgentOptions("none", tmp_path / "agent", more_tools=("open_door",))
+
+    with pytest.raises(BundleError, match="no tool 'open_door'; known: count_objects"):
+        export_agent(options)
