@@ -7,6 +7,7 @@ files when a generator is dropped half way. Times are seconds of the recording.
 
 from __future__ import annotations
 
+import logging
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -25,6 +26,8 @@ from edge_lvr1.domain import Part, Span
 from edge_lvr1.errors import MediaError
 from edge_lvr1.media.container import Video, open_video
 from edge_lvr1.media.decode import SAME_TIME_S, key_pictures, keyframe_interval_s, pictures
+
+logger = logging.getLogger(__name__)
 
 REMEMBERED_FILES = 1024
 MOST_SIZES = 16
@@ -144,12 +147,30 @@ class Reader:
     def gather(
         self, parts: Sequence[Part], wanted: Sequence[Wanted]
     ) -> Generator[NDArray[np.uint8], None, None]:
-        """The image for each of the `looks` at the parts, in their order. Raises MediaError."""
+        """The image for each of the `looks` at the parts, in their order.
+
+        Where one of several parts cannot be read any more, what was shown before it stands for
+        it, as it does in a gap. Raises MediaError where nothing can be read.
+        """
         ordered = in_order(parts)
         starts = [part.offset_s for part in ordered]
+        still = _Still()
         for index, group in groupby(looks(wanted), lambda look: _part_at(starts, look.time_s)):
-            if index >= 0:
-                yield from self._from_part(ordered[index], list(group))
+            if index < 0:
+                continue
+            own = list(group)
+            done = 0
+            try:
+                with closing(self._from_part(ordered[index], own)) as images:
+                    for image in images:
+                        yield from still.shown(image)
+                        done += 1
+            except MediaError as error:
+                if len(ordered) == 1:
+                    raise
+                logger.warning("passed over: %s", error)
+                yield from still.instead(own[done:], error)
+        still.end()
 
     def shown(
         self, parts: Sequence[Part], span: Span, max_side_px: int | None
@@ -204,6 +225,37 @@ class Reader:
                 self._keyframe_s.pop(next(iter(self._keyframe_s)), None)
             self._keyframe_s[key] = keyframe_interval_s(video)
         return self._keyframe_s[key]
+
+
+class _Still:
+    """Images that stand in for what cannot be read: the last before it, else the first after."""
+
+    def __init__(self) -> None:
+        self._last: NDArray[np.uint8] | None = None
+        self._owed = 0
+        self._error: MediaError | None = None
+
+    def shown(self, image: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+        """An image that was read, after those that are owed for moments before it."""
+        self._last = image
+        for _ in range(self._owed):
+            yield image
+        self._owed = 0
+        yield image
+
+    def instead(self, looks: Sequence[Look], error: MediaError) -> Iterator[NDArray[np.uint8]]:
+        """Images for moments that could not be read; owed where there is none yet."""
+        self._error = error
+        for _ in looks:
+            if self._last is None:
+                self._owed += 1
+            else:
+                yield self._last
+
+    def end(self) -> None:
+        """At the end: raise MediaError where images are owed still."""
+        if self._owed and self._error is not None:
+            raise self._error
 
 
 def in_order(parts: Sequence[Part]) -> list[Part]:

@@ -22,6 +22,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from edge_lvr1.domain import Part
+from edge_lvr1.errors import MediaError
 from edge_lvr1.media.container import Video, open_video
 from edge_lvr1.media.decode import SAME_TIME_S, pictures
 from edge_lvr1.media.measure import HEIGHT_PX, WIDTH_PX, Measure, Sample
@@ -112,25 +113,39 @@ def _thumbnail(scale: VideoReformatter, frame: VideoFrame) -> NDArray[np.uint8]:
 
 
 def looks(parts: Sequence[Part], step_s: float, key_step_s: float) -> Iterator[Look]:
-    """Frames of a recording at times that rise, no closer than needed. Raises MediaError."""
+    """Frames of a recording at times that rise, no closer than needed.
+
+    A part that cannot be read any more is passed over. Raises MediaError where none can.
+    """
     ordered = sorted(parts, key=lambda part: part.offset_s)
     after_s = -math.inf
+    trouble: MediaError | None = None
     for part, following in pairwise([*ordered, None]):
         assert part is not None
         end_s = part.offset_s + part.duration_s
         if following is not None:
             end_s = min(end_s, following.offset_s)
-        with (
-            open_video(Path(part.path)) as video,
-            closing(_of_file(video, -part.offset_s, part.duration_s, step_s, key_step_s)) as run,
-        ):
-            for shown_s, frame in run:
-                time_s = part.offset_s + shown_s
+        try:
+            for time_s, frame in _of_part(part, step_s, key_step_s):
                 if time_s >= end_s - SAME_TIME_S:
                     break
                 if time_s >= 0 and time_s - after_s >= min(step_s, 0.5) - SAME_TIME_S:
                     after_s = time_s
                     yield time_s, frame
+        except MediaError as error:
+            logger.warning("passed over: %s", error)
+            trouble = error
+    if after_s == -math.inf and trouble is not None:
+        raise trouble
+
+
+def _of_part(part: Part, step_s: float, key_step_s: float) -> Generator[Look, None, None]:
+    with (
+        open_video(Path(part.path)) as video,
+        closing(_of_file(video, -part.offset_s, part.duration_s, step_s, key_step_s)) as run,
+    ):
+        for shown_s, frame in run:
+            yield part.offset_s + shown_s, frame
 
 
 def _of_file(

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import av
@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from edge_lvr1.domain import Part, Span
 from edge_lvr1.errors import MediaError
-from edge_lvr1.media.frames import Footage, Frame
+from edge_lvr1.media.decoder import Here
+from edge_lvr1.media.frames import Footage, Frame, Wanted
 from edge_lvr1.media.probe import probe
 from edge_lvr1.media.reading import Route, plan_runs
 from tests import media_files
@@ -158,6 +159,19 @@ def test_the_cheapest_route_is_chosen(
     assert [run.route for run in runs] == routes
 
 
+def test_what_a_pass_goes_by_is_not_sought_as_a_keyframe() -> None:
+    times_s = [0.5, 10.0, 11.0, 11.5, 12.0, 40.0]
+    tolerances_s = [9.0, 0.0, 9.0, 0.0, 0.0, 9.0]
+
+    runs = plan_runs(times_s, 2.0, tolerances_s)
+
+    assert [(run.route, run.times_s) for run in runs] == [
+        (Route.SNAP, (0.5,)),
+        (Route.PASS, (10.0, 11.0, 11.5, 12.0)),
+        (Route.SNAP, (40.0,)),
+    ]
+
+
 @given(
     st.lists(st.tuples(st.floats(0, 1e5), st.floats(0, 100))).map(sorted),
     st.none() | st.floats(0.01, 100),
@@ -186,6 +200,73 @@ def test_parts_are_read_end_to_end(tmp_path: Path) -> None:
     assert media_files.numbers(frame.image for frame in frames) == list(range(0, 250, 5))
     around = recording.at([1.96, 2.0, 5.97, 6.01])
     assert media_files.numbers(frame.image for frame in around) == [49, 50, 149, 150]
+
+
+def test_many_requests_hold_only_the_frames_of_those_that_are_open(tmp_path: Path) -> None:
+    path = media_files.video(tmp_path / "a.mp4")
+    counting = Counting()
+    wanted = [Wanted(tuple(n / 2 + k / 10 for k in range(4)), 64) for n in range(8)]
+
+    for done, (index, frames) in enumerate(
+        Footage([part(path)], counting).gather(list(reversed(wanted))), 1
+    ):
+        assert index == 8 - done
+        assert [frame.time_s for frame in frames] == list(wanted[done - 1].times_s)
+        assert counting.given == 4 * done
+
+
+class Counting(Here):
+    given = 0
+
+    def gather(
+        self, parts: Sequence[Part], wanted: Sequence[Wanted]
+    ) -> Generator[np.ndarray, None, None]:
+        for image in super().gather(parts, wanted):
+            self.given += 1
+            yield image
+
+
+def test_many_requests_open_each_file_once(tmp_path: Path) -> None:
+    parts = []
+    for number in range(12):
+        path = media_files.video(tmp_path / f"{number}.mp4", first_number=number * 25, gop=10)
+        parts.append(Part(str(path), float(number), 1.0, 0, 0, ""))
+    opened: list[str] = []
+    decoder = Here(lambda path: opened.append(path.name))
+    wanted = [Wanted(tuple(n / 4 + k / 16 for k in range(8)), 80) for n in range(40)]
+
+    given = dict(Footage(parts, decoder).gather(wanted))
+
+    assert opened == [f"{number}.mp4" for number in range(12)]
+    for index, frames in given.items():
+        numbers = media_files.numbers(frame.image for frame in frames)
+        assert numbers == [int(time_s * 25 + 1e-6) for time_s in wanted[index].times_s]
+
+
+def test_requests_of_several_sizes_share_what_they_can(tmp_path: Path) -> None:
+    recording = footage(media_files.video(tmp_path / "a.mp4"))
+    wanted = [Wanted((1.0,), 80), Wanted((1.0,), 80), Wanted((1.0,), 40)]
+
+    one, two, three = (frames[0].image for _, frames in recording.gather(wanted))
+
+    assert one is two
+    assert three.shape == (24, 40, 3)
+
+
+def test_a_footage_that_holds_frames_gives_them_for_exactly_these_terms(tmp_path: Path) -> None:
+    recording = footage(media_files.video(tmp_path / "a.mp4"))
+    wanted = Wanted((1.0, 2.0), 80, 0.5)
+    ((_, frames),) = recording.gather([wanted])
+
+    holding = recording.holding(wanted, frames)
+
+    assert all(a is b for a, b in zip(holding.at([2.0, 1.0], 80, 0.5), frames, strict=True))
+    assert all(a is b for a, b in zip(holding.at((1.0, 2.0), 80, 0.5), frames, strict=True))
+    for terms in (([1.0, 2.0], 80, 0.0), ([1.0, 2.0], None, 0.5), ([1.0, 2.1], 80, 0.5)):
+        fresh = list(holding.at(*terms))
+        assert fresh[0] is not frames[0]
+        assert media_files.number_in(fresh[0].image) == 25
+    assert not any(a is b for a, b in zip(recording.at([1.0, 2.0], 80, 0.5), frames, strict=True))
 
 
 def test_times_outside_the_recording_show_its_first_or_last_frame(tmp_path: Path) -> None:
@@ -350,3 +431,54 @@ def test_real_clips_give_the_frames_of_a_full_decode(name: str) -> None:
     for exact, one, two in zip(expected, sought, passed, strict=True):
         assert np.array_equal(exact, one.image)
         assert np.array_equal(exact, two.image)
+
+
+def in_a_row(folder: Path, count: int) -> list[Path]:
+    """Files of a second each, whose pictures are numbered on."""
+    times = media_files.steady(25)
+    return [
+        media_files.video(folder / f"{number}.mp4", times, first_number=25 * number)
+        for number in range(count)
+    ]
+
+
+def test_part_that_is_gone_shows_what_was_shown_before_it(tmp_path: Path) -> None:
+    paths = [
+        media_files.video(
+            tmp_path / f"{number}.mp4", media_files.steady(25), first_number=25 * number
+        )
+        for number in range(3)
+    ]
+    whole = footage(*paths)
+    paths[1].unlink()
+
+    shown = [media_files.number_in(frame.image) for frame in whole.at([0.9, 1.5, 1.9, 2.1])]
+
+    assert shown == [22, 22, 22, 52]
+
+
+def test_first_part_that_is_gone_shows_what_comes_after_it(tmp_path: Path) -> None:
+    paths = [
+        media_files.video(
+            tmp_path / f"{number}.mp4", media_files.steady(25), first_number=25 * number
+        )
+        for number in range(2)
+    ]
+    whole = footage(*paths)
+    paths[0].unlink()
+
+    shown = [media_files.number_in(frame.image) for frame in whole.at([0.0, 0.5, 1.2])]
+
+    assert shown == [30, 30, 30]
+
+
+def test_footage_of_which_nothing_is_left_is_told(tmp_path: Path) -> None:
+    paths = [
+        media_files.video(tmp_path / f"{number}.mp4", media_files.steady(25)) for number in range(2)
+    ]
+    whole = footage(*paths)
+    for path in paths:
+        path.unlink()
+
+    with pytest.raises(MediaError, match="there is no file"):
+        list(whole.at([0.5, 1.5]))
