@@ -29,6 +29,7 @@ def state() -> str:
         {
             "interfaces": [name for _, name in socket.if_nameindex()],
             "no_new_privs": "NoNewPrivs:\t1" in status,
+            "capabilities": int(status.split("CapEff:")[1].split()[0], 16),
             "nice": os.getpriority(os.PRIO_PROCESS, 0),
             "core": resource.getrlimit(resource.RLIMIT_CORE),
             "files": resource.getrlimit(resource.RLIMIT_NOFILE)[1],

@@ -274,7 +274,8 @@ def test_a_child_gives_up_what_it_does_not_need(
     state = json.loads(str(told.value))
     assert state["interfaces"] in ([], ["lo"])
     assert state["no_new_privs"]
-    assert state["nice"] >= 10
+    assert state["capabilities"] & ~0b110 == 0
+    assert state["nice"] >= 5
     assert state["core"] == [0, 0]
     assert state["files"] <= 64
     assert state["data"] == 256 * 2**20
@@ -370,6 +371,21 @@ def test_a_child_that_cannot_start_says_why(tmp_path: Path) -> None:
         pytest.raises(MediaError, match="did not start: RuntimeError: no such library"),
     ):
         children.probe(Path("a.mp4"))
+
+
+def test_what_a_child_could_not_give_up_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    script = tmp_path / "child.py"
+    text = Path(BAD[0]).read_text("utf-8")
+    script.write_text(text.replace('"missing": []', '"missing": ["leave the network"]'))
+
+    with Children(timeout_s=20.0, program=(str(script),)) as children:
+        for _ in range(2):
+            with pytest.raises(MediaError):
+                children.probe(Path("crash.mp4"))
+
+    assert caplog.text.count("could not leave the network") == 1
 
 
 def test_settings_choose_the_decoder() -> None:
