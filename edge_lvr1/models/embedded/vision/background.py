@@ -27,6 +27,7 @@ LEAST_DIFFERENCE = 13.0
 """Grey levels; H.264 at usual qualities leaves 2 to 5 after scaling down."""
 
 _FIT_STRIDE = 6
+_RELIT_PX = 61
 _FIT_ROUNDS = 2
 
 
@@ -108,6 +109,18 @@ class Background:
         lit = (image.astype(np.float32) - light.offset) / np.maximum(light.gain, 0.2)
         self.picture[where] = np.clip(lit[where], 0, 255)
         self.flicker[where] = np.minimum(self.flicker[where], 4.0)
+
+    def relight(self, image: Image, lit: Image, subjects: NDArray[np.bool_]) -> None:
+        """Take over light that fell otherwise on each place, all at once.
+
+        Behind `subjects` (bool, (h, w)) the scene changes as what is around them did.
+        """
+        free = (~subjects).astype(np.float32)[..., None]
+        size = (_RELIT_PX, _RELIT_PX)
+        now, was = (cv2.blur((each + 1.0) * free, size) for each in (image, lit))
+        behind = np.where(was > 0, (lit + 1.0) * now / np.maximum(was, 1e-3) - 1.0, lit)
+        self.picture = np.where(subjects[..., None], behind, image).astype(np.float32)
+        np.clip(self.picture, 0, 255, out=self.picture)
 
     def shift(self, dx: int, dy: int, image: Image, light: Light) -> None:
         """Move the model with the camera; what comes into the picture is taken from the frame."""

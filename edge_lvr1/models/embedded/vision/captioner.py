@@ -208,8 +208,8 @@ def _acquainted(frames: Sequence[Frame]) -> Watcher:
 
     The first window is watched twice: the first time only to learn what is there always. Who
     stands there in the first frame is in the first background; by the end of the window the
-    hole that he left has been healed. What comes after a cut is another scene, and does not
-    count for this one.
+    hole that he left has been healed. What comes after a cut is another scene, and after a
+    switched lamp another picture of it: neither counts for this one.
     """
     if not frames:
         raise ModelError("no frame of this span could be decoded; look at the file with a player")
@@ -217,7 +217,7 @@ def _acquainted(frames: Sequence[Frame]) -> Watcher:
     empty = learner.background
     for frame in frames[::2]:
         learner.step(frame)
-        if any(what in ("cut", "camera") for _, what in learner.events):
+        if learner.relit or any(what in ("cut", "camera") for _, what in learner.events):
             break
         empty = learner.background.copy()
     watcher = Watcher.of(frames[0])

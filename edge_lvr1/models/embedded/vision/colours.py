@@ -36,6 +36,8 @@ _NEUTRAL_DARK = ("black", "grey", "dark blue")
 _CLIPPED = 250
 _CLIPPED_WEIGHT = 0.4  # an overexposed pixel looks white whatever it is
 
+_STRONG, _STRONG_CHROMA = 150, 26
+
 _SECOND = 0.28
 """Share of a person's pixels from which a second colour is told."""
 
@@ -79,7 +81,11 @@ def name_pixels(pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
     call("purple", vivid & (hue >= 270) & (hue < 312))
     call("pink", vivid & (hue >= 312) & (hue < 340))
     call("pink", vivid & ((hue < 14) | (hue >= 340)) & (value > 190) & (saturation < 90))
-    call("black", (value < 62) & ~(vivid & (chroma >= 38)))
+    # In deep shade a strong hue is the cloth's still; a weak one is the light's, or noise.
+    strong = (saturation >= _STRONG) & (chroma >= _STRONG_CHROMA) & ~bluish
+    call("black", (value < 62) & ~(vivid & (chroma >= 38)) & ~strong)
+    call("red", strong & (value < 62) & ((hue < 14) | (hue >= 340)))
+    call("green", strong & (value < 62) & (hue >= 68) & (hue < 165))
     return names
 
 

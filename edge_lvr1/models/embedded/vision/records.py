@@ -23,6 +23,7 @@ MOST_DETAILED = 2_000
 _PATH_KEPT = 40
 _EDGE_SHARE = 0.02
 _STILL_S = 2.0
+_THROUGH = 0.6  # correlation of edges: light and shadow reach 0.9, things about 0
 _LEAP = 0.6  # own lengths
 _EARLY_S = 0.25  # in view from the recording's first frames on
 
@@ -72,6 +73,8 @@ def kind_of(track: Track, width: int, height: int) -> Kind | None:
         return None
     if person_like(track):
         return Kind.PERSON
+    if track.through_count and track.through_sum / track.through_count > _THROUGH:
+        return None  # the scene itself is seen in it: light or shadow that wanders
     travel, length = _travel(track)
     own = max(track.path[len(track.path) // 2][3:5])
     if travel < max(0.04 * width, 0.25 * own):

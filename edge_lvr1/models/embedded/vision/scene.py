@@ -22,6 +22,8 @@ _HOLD_S = 2.5
 _HOLD_BUSY_S = 60.0
 _AFTER_S = 3.0  # exposure takes its time to come back
 _BUSY = 0.02  # share of the picture that subjects cover
+_LEAST_EDGE = 25.0
+_LEAST_STRONG = 0.004  # share of the picture
 _FOLLOW = 0.005  # a frame: dusk is followed, not told
 
 
@@ -96,6 +98,29 @@ def likeness(edges: NDArray[np.float32], lit_edges: NDArray[np.float32]) -> floa
     one, two = one - one.mean(), two - two.mean()
     scale = float(np.sqrt((one @ one) * (two @ two)))
     return float(one @ two) / scale if scale > 0 else 0.0
+
+
+def agreement(edges: NDArray[np.float32], lit_edges: NDArray[np.float32]) -> float:
+    """How far the strong edges of a frame are where the scene has edges: 0 by chance, 1 all.
+
+    1 also where the frame has hardly any: darkness and a covered lens are no other scene.
+    """
+    now, was = (cv2.GaussianBlur(each, (5, 5), 0) for each in (edges, lit_edges))
+    strong = now > np.maximum(_LEAST_EDGE, 4.0 * np.median(now))
+    if strong.mean() < _LEAST_STRONG:
+        return 1.0
+    known = was > np.maximum(0.5 * _LEAST_EDGE, 2.5 * np.median(was))
+    known = cv2.dilate(known.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    chance = float(known.mean())
+    return (float(known[strong].mean()) - chance) / max(0.05, 1.0 - chance)
+
+
+def another(edges: NDArray[np.float32], lit_edges: NDArray[np.float32]) -> bool:
+    """Whether a frame shows another scene, and not this one in another light.
+
+    Of cuts, both measures stay below 0.25 and 0.45; of light from elsewhere, one is above.
+    """
+    return likeness(edges, lit_edges) < 0.4 and agreement(edges, lit_edges) < 0.5
 
 
 def displacement(

@@ -32,7 +32,11 @@ HIDDEN_S = 8.0
 """A subject quite hidden by another for this long is given up."""
 
 _YOUNG_S = 1.6
+_APIECE_S = 1.0  # head and legs that go the same way for so long are one figure
+_STUMBLE_S = 0.7
 _PATH_MOST = 240
+_LIKE = 0.6  # colours in common of one who was hidden and who comes out
+_KEPT_PACE = 0.95  # of a frame, in a meeting
 _COLOUR_SAYS = 0.5  # half sizes that a pixel's colour weighs against its place
 _FAR = 1e6
 
@@ -51,6 +55,7 @@ class Track:
     hits: int = 0
     seen: bool = True  # in the last frame
     shared: bool = False  # its blob was shared with another track
+    mate: int = 0  # whom it met last, and was not seen apart from since
     static_since_s: float = 0.0
     edge: float = 0.0  # smoothed
     area: float = 0.0  # smoothed
@@ -68,6 +73,8 @@ class Track:
     rigid_count: int = 0
     solid_sum: float = 0.0
     solid_count: int = 0
+    through_sum: float = 0.0  # how far its inner edges are those of the empty scene
+    through_count: int = 0
     whole: dict[str, float] = field(default_factory=dict)
     partly: dict[str, float] = field(default_factory=dict)
     samples: int = 0
@@ -98,6 +105,8 @@ class Tracker:
     height: int
     tracks: list[Track] = field(default_factory=list)
     next_id: int = 1
+    apiece: dict[tuple[int, int], list[float]] = field(default_factory=dict)
+    """Pairs of tracks that may be parts of one figure: since when and until when together."""
 
     def update(self, blobs: Sequence[Blob], time_s: float) -> list[Track]:
         """Follow the subjects into a frame; returns those that have gone."""
@@ -112,10 +121,13 @@ class Tracker:
             elif index in pieces:
                 hit(track, [blobs[j] for j in pieces[index]], time_s)
         taken = {j for parts in pieces.values() for j in parts} | set(shared.values())
+        self._remember(shared)
+        fresh = [blob for j, blob in enumerate(blobs) if j not in taken]
+        fresh = [blob for blob in fresh if not self._comes_out(blob, time_s)]
         gone = self._retire(time_s)
-        for j, blob in enumerate(blobs):
-            if j not in taken:
-                self._start(blob, time_s)
+        for blob in fresh:
+            self._start(blob, time_s)
+        self._unite(time_s)
         return gone
 
     def _assign(self, blobs: Sequence[Blob], boxes: Sequence[Box]) -> dict[int, int]:
@@ -189,13 +201,50 @@ class Tracker:
             meet(track, boxes[index], blob.box, time_s)  # hidden behind the other
             return
         x, y = x[mine], y[mine]
+        velocity = track.vx, track.vy
         box = Box(float(x.min()), float(y.min()), float(x.max()) + 1, float(y.max()) + 1)
         move(track, box, float(x.mean()), float(y.mean()), time_s)
+        # Its share's middle jumps about: it goes on as it came, and sooner or later stops.
+        track.vx, track.vy = _KEPT_PACE * velocity[0], _KEPT_PACE * velocity[1]
         track.hits += 1
         track.shared, track.alive_s = True, time_s
         track.figure = None
         track.mask = np.zeros((round(box.height), round(box.width)), bool)
         track.mask[(y - box.y0).astype(np.intp), (x - box.x0).astype(np.intp)] = True
+
+    def _remember(self, shared: dict[int, int]) -> None:
+        """Keep in mind who met whom, until they are seen apart."""
+        for i, track in enumerate(self.tracks):
+            if i in shared:
+                track.mate = next(
+                    (self.tracks[k].id for k, j in shared.items() if k != i and j == shared[i]),
+                    track.mate,
+                )
+            elif track.seen:
+                track.mate = 0
+
+    def _comes_out(self, blob: Blob, time_s: float) -> bool:
+        """Whether a new piece is somebody who was hidden by a mate beside it."""
+        best, found = _LIKE, None
+        for track in self.tracks:
+            mate = self._hidden_by(track, time_s)
+            if mate is None or not 0.3 < blob.area / max(track.area, 1.0) < 3.0:
+                continue
+            near = mate.box.grown(0.5 * mate.box.height).overlap(blob.box) > 0
+            like = float(np.sqrt(track.colours * blob.colours).sum())
+            if near and like > best:
+                best, found = like, track
+        if found is not None:
+            found.vx = found.vy = 0.0
+            hit(found, [blob], time_s)
+            found.mate = 0
+        return found is not None
+
+    def _hidden_by(self, track: Track, time_s: float) -> Track | None:
+        """The mate that an unseen track was lost with; None where it has none in view."""
+        if track.seen or not track.mate or time_s - track.last_s > HIDDEN_S:
+            return None
+        return next((t for t in self.tracks if t.id == track.mate and t.seen), None)
 
     def _retire(self, time_s: float) -> list[Track]:
         """Take out what has been lost too long, and fragments that joined another track."""
@@ -203,7 +252,8 @@ class Tracker:
         for track in self.tracks:
             lost_s = LOST_S if track.confirmed else 0.5
             hidden = track.shared and time_s - track.alive_s > HIDDEN_S
-            if hidden or time_s - track.last_s > lost_s:
+            lost = time_s - track.last_s > lost_s and self._hidden_by(track, time_s) is None
+            if hidden or lost:
                 gone.append(track)
             elif not self._swallowed(track, time_s):
                 kept.append(track)
@@ -222,6 +272,25 @@ class Tracker:
             and _covered(track.box, other.box.grown(0.1 * other.box.height)) > 0.6
             for other in self.tracks
         )
+
+    def _unite(self, time_s: float) -> None:
+        """Make one of head and legs whose middle looks like the wall behind."""
+        seen = [t for t in self.tracks if t.confirmed and t.last_s == time_s and not t.shared]
+        pairs = [(a, b) for a in seen for b in seen if a.y < b.y and _of_one_figure(a, b)]
+        self.apiece = {pair: s for pair, s in self.apiece.items() if s[1] > time_s - _STUMBLE_S}
+        for a, b in pairs:
+            together = self.apiece.setdefault((a.id, b.id), [time_s, time_s])
+            together[1] = time_s
+            if time_s - together[0] < _APIECE_S - 0.01:
+                continue
+            if a not in self.tracks or b not in self.tracks:
+                continue
+            older, younger = (a, b) if a.first_s <= b.first_s else (b, a)
+            older.box = older.box.union(younger.box)
+            older.area += younger.area
+            older.mask = older.figure = older.shape = None
+            older.tall = []
+            self.tracks.remove(younger)
 
     def _start(self, blob: Blob, time_s: float) -> None:
         track = Track(self.next_id, time_s, time_s, blob.box, blob.colours)
@@ -339,6 +408,21 @@ def _cost(track: Track, box: Box, blob: Blob) -> float:
         return _FAR
     newcomer = 0.0 if track.confirmed else 0.5
     return distance / size + 0.8 * apart + 0.15 * min(ratio, 3.0) + newcomer
+
+
+def _of_one_figure(upper: Track, lower: Track) -> bool:
+    """Whether two tracks look like parts of one walker: one above the other, going together."""
+    one, two = upper.box, lower.box
+    both = one.union(two)
+    shared = min(one.x1, two.x1) - max(one.x0, two.x0)
+    if shared < 0.6 * min(one.width, two.width) or not 1.6 <= both.height / both.width <= 5.0:
+        return False
+    if two.y0 - one.y1 > 0.5 * both.height or upper.area > 0.8 * lower.area:
+        return False
+    # Walkers cross the picture; what goes up or down it in a row are vehicles.
+    speed = abs(upper.vx) + abs(lower.vx)
+    across = speed > 0.2 * both.height and speed > abs(upper.vy) + abs(lower.vy)
+    return across and upper.vx * lower.vx > 0 and abs(upper.x - lower.x) < 0.4 * both.width
 
 
 def _stands_alone(blob: Blob, main: Blob) -> bool:

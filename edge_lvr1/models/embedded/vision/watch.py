@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lvr1.media.frames import Frame
-from edge_lvr1.models.embedded.vision import blobs, colours, records, scene
+from edge_lvr1.models.embedded.vision import blobs, colours, person, records, scene
 from edge_lvr1.models.embedded.vision.background import LEARN, Background, Image, Light
 from edge_lvr1.models.embedded.vision.blobs import Blob, Box, Scene
 from edge_lvr1.models.embedded.vision.person import PersonLook, upright
@@ -39,7 +39,10 @@ _MOST_SAMPLES = 40
 _UPSET, _UPSET_MORE = 0.12, 0.08  # shares of the picture: at all, and beside the subjects
 _STRIDES = (0.012, 0.4)  # heights between two frames: slower is standing, faster is a jump
 _SHAPE_PX = (32, 32)
+_TORSO, _TORSO_SAYS = (0.18, 0.5), 0.25  # parts of a figure's height, and of its colours
 _ERODE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+_INNER = cv2.getStructuringElement(cv2.MORPH_RECT, (5, 5))
+_INNER_LEAST = 40
 _KEEP = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
 
 
@@ -60,6 +63,7 @@ class Watcher:
     fruitless: int = 0  # surprises that came to nothing, since one that did not
     passing: int = 0  # glances yet to come that do not surprise
     full_s: float | None = None  # from when on subjects were too many to be kept
+    relit: bool = False  # whether light fell otherwise on the scene; not kept between windows
     looks: bool = True
     last: Image | None = None  # not kept between windows
     look: PersonLook = field(default_factory=PersonLook.new)
@@ -183,8 +187,14 @@ class Watcher:
                 self._camera(dx, dy, seen, light, time_s)
                 return True
         changed = float((seen.changed > 24).mean())
-        if share > 0.5 and changed > 0.4 and scene.likeness(seen.edges, seen.lit_edges) < 0.4:
-            self._cut(seen.image, time_s)
+        if share > 0.5 and changed > 0.4:
+            if scene.another(seen.edges, seen.lit_edges):
+                self._cut(seen.image, time_s)
+            else:  # one lamp of several: no gain for the whole picture explains it
+                self.background.relight(seen.image, seen.lit, self._occupied(time_s))
+                self.relit = True
+                for track in self.tracker.tracks:
+                    track.last_s = time_s
             return True
         return False
 
@@ -195,6 +205,7 @@ class Watcher:
         for track in self.tracker.tracks:
             track.box = track.box.moved(dx, dy)
             track.x, track.y, track.last_s = track.x + dx, track.y + dy, time_s
+            track.path = [[when, x + dx, y + dy, *size] for when, x, y, *size in track.path]
 
     def _cut(self, image: Image, time_s: float) -> None:
         self.events.append([round(time_s, 2), "cut"])
@@ -237,6 +248,8 @@ class Watcher:
             track.real_hits += 1
             track.clear_hits += not any(sides)
         _shape(track, sum(sides), time_s)
+        if moving:
+            _through(track, seen)
         self._vote(track, seen.image, moving, sides, time_s)
         if track.mask is not None and track.samples < _MOST_SAMPLES and track.hits % 2 == 0:
             _sample(track, seen, whole=not any(sides))
@@ -359,15 +372,35 @@ def _shape(track: Track, sides: int, time_s: float) -> None:
         track.rigid_count += 1
 
 
+def _through(track: Track, seen: Scene) -> None:
+    """Add how far the edges within a track are those that the empty scene has there."""
+    if track.mask is None:
+        return
+    inner = cv2.erode(track.mask.astype(np.uint8), _INNER, borderValue=0) > 0
+    if inner.sum() < _INNER_LEAST:
+        return
+    here = _rows(track.box, seen.image.shape), _columns(track.box, seen.image.shape)
+    now, empty = seen.edges[here][inner], seen.lit_edges[here][inner]
+    now, empty = now - now.mean(), empty - empty.mean()
+    scale = float(np.sqrt((now @ now) * (empty @ empty)))
+    track.through_sum += float(now @ empty) / scale if scale > 0 else 0.0
+    track.through_count += 1
+
+
 def _sample(track: Track, seen: Scene, *, whole: bool) -> None:
     assert track.mask is not None
     rows, columns = _rows(track.box, seen.image.shape), _columns(track.box, seen.image.shape)
     inner = cv2.erode(track.mask.astype(np.uint8), _ERODE, borderValue=0) > 0
     inner[int(0.93 * inner.shape[0]) :] = False  # the shadow at its feet
-    pixels = seen.image[rows, columns][inner]
-    if len(pixels) < 20:
+    image = seen.image[rows, columns]
+    if inner.sum() < 20:
         return
-    shares = colours.count(pixels, seen.gain)
+    shares = colours.count(image[inner], seen.gain)
+    if person.upright(track.box):  # what somebody wears is told by his jacket first
+        top, bottom = (int(part * inner.shape[0]) for part in _TORSO)
+        torso = image[top:bottom][inner[top:bottom]]
+        if len(torso) >= 20:
+            shares = (1 - _TORSO_SAYS) * shares + _TORSO_SAYS * colours.count(torso, seen.gain)
     tally = track.whole if whole else track.partly
     for name, share in zip(colours.NAMES, shares.tolist(), strict=True):
         if share > 0.02:
