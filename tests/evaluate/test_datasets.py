@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_lvr1.domain import Span
@@ -306,6 +306,7 @@ def test_options_are_told_from_the_question(
 WORDS = st.text(st.sampled_from("abcxyz ,?"), min_size=1).filter(lambda t: t.strip() == t and t)
 
 
+@settings(deadline=None)
 @given(WORDS, st.lists(WORDS, min_size=2, max_size=10))
 def test_options_written_in_are_read_back(question: str, options: list[str]) -> None:
     letters = "ABCDEFGHIJ"
@@ -315,6 +316,7 @@ def test_options_written_in_are_read_back(question: str, options: list[str]) -> 
         assert split_options(question + written) == (question, tuple(options))
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_time_references_never_raise(text: str) -> None:
     assert all(clue.duration_s > 0 for clue in lvbench.clues(text))
@@ -327,6 +329,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_value_in_any_field_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -97,6 +97,7 @@ def test_words_are_stemmed_and_rare_ones_weigh_more() -> None:
     assert all(score > 0 for score in scores.values())
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_query_is_index_syntax(text: str) -> None:
     with word_index(TEXTS) as index:

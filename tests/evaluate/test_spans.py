@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_lvr1.domain import Span
@@ -50,6 +50,7 @@ TIMES = st.floats(0, 1000, allow_nan=False)
 SPANS = st.lists(st.tuples(TIMES, TIMES).map(lambda pair: Span(min(pair), max(pair))), max_size=8)
 
 
+@settings(deadline=None)
 @given(SPANS, SPANS)
 def test_shares_are_shares(ours: list[Span], clues: list[Span]) -> None:
     found = agreement(ours, clues)
@@ -59,6 +60,7 @@ def test_shares_are_shares(ours: list[Span], clues: list[Span]) -> None:
     assert 0 <= found.f1 <= 1 + 1e-9
 
 
+@settings(deadline=None)
 @given(SPANS, st.floats(0, 20))
 def test_union_is_disjoint_ordered_and_covers(spans: list[Span], gap_s: float) -> None:
     joined = union(spans, gap_s)
