@@ -66,7 +66,8 @@ class Answering:
         if not ready:
             return self._nothing_to_ask(question, (*skipped, *missing), bool(skipped))
         reading = read(question, ready, self._hits(question, ready))
-        answer = self._navigate(question, reading, on_step, cancelled)
+        among_others = question.scope.recording is None and self.trees.count() > 1
+        answer = self._navigate(question, reading, on_step, cancelled, among_others=among_others)
         searched = (*answer.searched, *skipped)
         if answer.verdict is not Verdict.ANSWERED or kind_of(question) is not Kind.OTHER:
             by_captions = named_recordings(reading.by_captions, BY_CAPTIONS)
@@ -79,6 +80,8 @@ class Answering:
         reading: Reading,
         on_step: Callable[[Step], None],
         cancelled: Callable[[], bool],
+        *,
+        among_others: bool,
     ) -> Answer:
         views = {one.id: self._view(one, question.scope) for one in (*reading.first, *reading.then)}
 
@@ -95,6 +98,7 @@ class Answering:
             cancelled,
             rules=rules,
             also=[views[one.id] for one in reading.then],
+            among_others=among_others,
         )
 
     def _view(self, recording: Recording, scope: Scope) -> TreeView:

@@ -65,7 +65,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class _Laid:
+class Laid:
     """A span of the clip, and where in the footage it begins."""
 
     clip: Span
@@ -73,18 +73,46 @@ class _Laid:
 
     @property
     def span(self) -> Span:
+        """Where in the footage it is."""
         return Span(self.at_s, self.at_s + self.clip.duration_s)
+
+
+class Sensor:
+    """A camera's noise, anew for each picture, with `noise` as its standard deviation."""
+
+    def __init__(self, shape: tuple[int, ...], noise: float, seed: int) -> None:
+        self.height = shape[0] * 2 // 3
+        self.random = np.random.default_rng(seed)
+        # Fresh noise for every pixel and frame would cost more than the encoding.
+        self.fields = [
+            np.round(self.random.normal(0, noise, (self.height + 64, shape[1] + 64))).astype(
+                np.int8
+            )
+            for _ in range(NOISE_FIELDS)
+        ]
+
+    def seen(self, picture: Planar, light: float = 1.0) -> Planar:
+        """A picture with noise, in so much light."""
+        y, x = self.random.integers(0, 64, 2)
+        chosen = self.fields[self.random.integers(NOISE_FIELDS)]
+        field = chosen[y : y + self.height, x : x + picture.shape[1]]
+        luma = picture[: self.height]
+        if light != 1.0:
+            luma = cv2.convertScaleAbs(luma, alpha=light)
+        noisy = picture.copy()
+        cv2.add(luma, field, dst=noisy[: self.height], dtype=cv2.CV_8U)
+        return noisy
 
 
 def make(path: Path, recipe: Recipe) -> LongFootage:
     """Write the footage; says what is true in it."""
     present = [entry["span"] for entry in footage.truth(recipe.clip)]
-    frames = _frames(footage.clip(recipe.clip))
+    frames = read_frames(footage.clip(recipe.clip))
     dice = random.Random(recipe.seed)
     laid = _lay(_runs(present, len(frames) / FPS, recipe.together), recipe, dice)
     free = [s for s in _between([p.span for p in laid], recipe.duration_s) if s.duration_s > 20]
     switches = sorted(dice.uniform(s.start_s + 8, s.end_s - 8) for s in _some(free, recipe, dice))
-    _write(path, _pictures(frames, present, laid, switches, recipe), recipe, frames[0].shape)
+    write(path, _pictures(frames, present, laid, switches, recipe), recipe, frames[0].shape)
     true = [
         Span(p.at_s + s.start_s - p.clip.start_s, p.at_s + s.end_s - p.clip.start_s)
         for p in laid
@@ -99,7 +127,7 @@ def _some(free: Sequence[Span], recipe: Recipe, dice: random.Random) -> list[Spa
     return dice.choices(free, weights, k=recipe.switches) if recipe.switches else []
 
 
-def _frames(path: Path) -> list[Planar]:
+def read_frames(path: Path) -> list[Planar]:
     """The clip at `FPS` frames a second."""
     kept: list[Planar] = []
     with av.open(str(path)) as container:
@@ -127,7 +155,7 @@ def _runs(present: Sequence[Span], clip_s: float, together: int) -> list[Span]:
     ]
 
 
-def _lay(runs: Sequence[Span], recipe: Recipe, dice: random.Random) -> list[_Laid]:
+def _lay(runs: Sequence[Span], recipe: Recipe, dice: random.Random) -> list[Laid]:
     """Runs in turn until they fill the active time, spread over the footage."""
     chosen: list[Span] = []
     while (left_s := recipe.active_s - sum(run.duration_s for run in chosen)) > 0:
@@ -140,7 +168,7 @@ def _lay(runs: Sequence[Span], recipe: Recipe, dice: random.Random) -> list[_Lai
     cuts = sorted(dice.uniform(0, spare_s) for _ in chosen)
     laid, taken_s = [], APART_S
     for run, cut_s in zip(chosen, cuts, strict=True):
-        laid.append(_Laid(run, round((cut_s + taken_s) * FPS) / FPS))
+        laid.append(Laid(run, round((cut_s + taken_s) * FPS) / FPS))
         taken_s += run.duration_s + APART_S
     return laid
 
@@ -153,37 +181,24 @@ def _between(spans: Sequence[Span], end_s: float) -> list[Span]:
 def _pictures(
     frames: Sequence[Planar],
     present: Sequence[Span],
-    laid: Sequence[_Laid],
+    laid: Sequence[Laid],
     switches_s: Sequence[float],
     recipe: Recipe,
 ) -> Iterator[Planar]:
-    height = frames[0].shape[0] * 2 // 3
-    empty = _empty(frames, present)
-    random_ = np.random.default_rng(recipe.seed)
-    shape = (height + 64, frames[0].shape[1] + 64)
-    # Fresh noise for every pixel and frame would cost more than the encoding.
-    fields = [
-        np.round(random_.normal(0, recipe.noise, shape)).astype(np.int8)
-        for _ in range(NOISE_FIELDS)
-    ]
+    empty = empty_scene(frames, present)
+    sensor = Sensor(frames[0].shape, recipe.noise, recipe.seed)
     starts = sorted(laid, key=lambda piece: piece.at_s)
     for index in range(round(recipe.duration_s * FPS)):
         time_s = index / FPS
         while starts and time_s >= starts[0].span.end_s:
             starts = starts[1:]
-        picture = _at(time_s, starts[0] if starts else None, frames, empty)
+        picture = picture_at(time_s, starts[0] if starts else None, frames, empty)
         dimmed = sum(switch_s <= time_s for switch_s in switches_s) % 2
-        y, x = random_.integers(0, 64, 2)
-        field = fields[random_.integers(NOISE_FIELDS)][y : y + height, x : x + picture.shape[1]]
-        luma = picture[:height]
-        if dimmed:
-            luma = cv2.convertScaleAbs(luma, alpha=DIMMED)
-        noisy = picture.copy()
-        cv2.add(luma, field, dst=noisy[:height], dtype=cv2.CV_8U)
-        yield noisy
+        yield sensor.seen(picture, DIMMED if dimmed else 1.0)
 
 
-def _at(time_s: float, laid: _Laid | None, frames: Sequence[Planar], empty: Planar) -> Planar:
+def picture_at(time_s: float, laid: Laid | None, frames: Sequence[Planar], empty: Planar) -> Planar:
+    """The footage at a moment: the clip blended into its empty scene, or that scene alone."""
     if laid is None or not laid.span.contains(time_s):
         return empty
     into_s = time_s - laid.at_s
@@ -194,7 +209,7 @@ def _at(time_s: float, laid: _Laid | None, frames: Sequence[Planar], empty: Plan
     return np.asarray(cv2.addWeighted(frame, share, empty, 1 - share, 0), np.uint8)
 
 
-def _empty(frames: Sequence[Planar], present: Sequence[Span]) -> Planar:
+def empty_scene(frames: Sequence[Planar], present: Sequence[Span]) -> Planar:
     """The scene when nobody is in view: the median of frames from between the passages."""
     away = [
         frame
@@ -204,7 +219,8 @@ def _empty(frames: Sequence[Planar], present: Sequence[Span]) -> Planar:
     return np.median(np.stack(away[:: max(1, len(away) // 25)]), axis=0).astype(np.uint8)
 
 
-def _write(path: Path, pictures: Iterator[Planar], recipe: Recipe, shape: tuple[int, ...]) -> None:
+def write(path: Path, pictures: Iterator[Planar], recipe: Recipe, shape: tuple[int, ...]) -> None:
+    """Encode pictures of a shape as a camera would."""
     with av.open(str(path), "w") as out:
         track = out.add_stream("libx264", rate=FPS)
         track.height, track.width = shape[0] * 2 // 3, shape[1]

@@ -20,7 +20,7 @@ from edge_lvr1.navigator.budget import Budget
 from edge_lvr1.navigator.evidence import evidence_of, searched
 from edge_lvr1.navigator.hints import Hints
 from edge_lvr1.navigator.merge import Kind, kind_of, merge
-from edge_lvr1.navigator.outcome import Outcome, together
+from edge_lvr1.navigator.outcome import Outcome, together, where
 from edge_lvr1.navigator.rules import Rules
 from edge_lvr1.navigator.talk import Talk
 from edge_lvr1.navigator.view import TreeView
@@ -46,6 +46,7 @@ def navigate(
     *,
     rules: Rules = Rules(),  # noqa: B008 (a value)
     also: Sequence[TreeView] = (),
+    among_others: bool = False,
 ) -> Answer:
     """Ask the recordings in order until one answers or the budget is spent.
 
@@ -53,11 +54,12 @@ def navigate(
     after them while the budget lasts. `clock` runs like time.monotonic. `cancelled` is read
     before each round; a cancelled question ends as `gave_up` with the evidence so far, and
     its text says so. An agent that fails ends it as `failed`. What `on_step` raises goes
-    through to the caller.
+    through to the caller. `among_others`: more recordings than these were asked about, so the
+    answer says which one it is from, and when by the clock.
     """
     asked = replace(question, text=question.about or question.text)
     navigation = _Navigation(asked, agent, clock, on_step, cancelled, rules)
-    return navigation.run(views, also)
+    return navigation.run(views, also, among_others=among_others)
 
 
 class _Navigation:
@@ -82,10 +84,14 @@ class _Navigation:
         self.invalid = 0
         self.walks: list[Walk] = []
 
-    def run(self, views: Sequence[TreeView], also: Sequence[TreeView]) -> Answer:
+    def run(
+        self, views: Sequence[TreeView], also: Sequence[TreeView], *, among_others: bool
+    ) -> Answer:
         """Walk the recordings and put their outcomes together."""
         self.budget = Budget(self.question, self.clock)
-        kind = kind_of(self.question) if len(views) + len(also) > 1 else Kind.OTHER
+        kind = kind_of(self.question)
+        if len(views) + len(also) < 2 and not (among_others and kind is Kind.WHEN):
+            kind = Kind.OTHER
         question = self.question
         if kind is not Kind.OTHER:  # what holds of all is none of the options in each
             question = replace(question, options=())
@@ -110,6 +116,8 @@ class _Navigation:
         else:
             final = merge(self.question, kind, outcomes, left)
         settled = final.verdict is Verdict.ANSWERED and kind is Kind.OTHER
+        if settled and among_others and final.recording is not None:
+            final = replace(final, text=f"{final.text} {where(final.recording)}")
         if settled or final.verdict is Verdict.FAILED:
             return self._answer(final, everyone[: len(outcomes)], ())
         unasked = also[max(0, len(outcomes) - len(views)) :]

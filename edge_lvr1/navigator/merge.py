@@ -72,8 +72,11 @@ def merge(question: Question, kind: Kind, outcomes: Sequence[Outcome], left: int
     whole = not left and all(
         one.verdict in (Verdict.ANSWERED, Verdict.NOT_FOUND) for one in outcomes
     )
+    evidence = tuple(evidence for one in answered for evidence in one.evidence)
+    option = None
     if kind is Kind.WHEN:
-        text, option = _times(question.text, [one for one in answered if not one.denied]), None
+        there = [one for one in answered if not one.denied]
+        text, evidence = _times(question.text, there, evidence)
     else:
         total, text = _total(kind, answered)
         text = text if whole else f"at least {text}"
@@ -84,7 +87,7 @@ def merge(question: Question, kind: Kind, outcomes: Sequence[Outcome], left: int
         verdict=Verdict.ANSWERED if option or not question.options else Verdict.GAVE_UP,
         text=text,
         option=option,
-        evidence=tuple(evidence for one in answered for evidence in one.evidence),
+        evidence=evidence,
         confirmation=_confirmation(answered),
     )
 
@@ -126,27 +129,30 @@ class _Seen:
     since: datetime
     until: datetime
     camera: str
+    evidence: Evidence
 
     def __str__(self) -> str:
         return f"at {self.since.isoformat(' ', 'seconds')} on {self.camera}"
 
 
-def _times(asked: str, answered: Sequence[Outcome]) -> str:
-    """When it was, in order; the first or the last alone where that was asked."""
+def _times(
+    asked: str, answered: Sequence[Outcome], everything: tuple[Evidence, ...]
+) -> tuple[str, tuple[Evidence, ...]]:
+    """When it was, in order, and what bears it out; the first or last alone if that was asked."""
     seen = sorted(
         (_seen(one, evidence) for one in answered for evidence in one.evidence),
         key=lambda one: one.since,
     )
     if not seen:
-        return " ".join(one.text for one in answered)
+        return " ".join(one.text for one in answered), everything
     if _FIRST.search(asked):
-        return f"first {seen[0]}."
+        return f"first {seen[0]}.", (seen[0].evidence,)
     if _LAST.search(asked):
-        return f"last {seen[-1]}."
+        return f"last {seen[-1]}.", (seen[-1].evidence,)
     merged = _runs(seen)
     told = ", ".join(map(str, merged[:_MOST_TOLD]))
     more = f" and {len(merged) - _MOST_TOLD} more" if len(merged) > _MOST_TOLD else ""
-    return f"{told}{more}."
+    return f"{told}{more}.", everything
 
 
 def _seen(outcome: Outcome, evidence: Evidence) -> _Seen:
@@ -154,7 +160,7 @@ def _seen(outcome: Outcome, evidence: Evidence) -> _Seen:
     named = (float(match[1]) for match in _MOMENT.finditer(outcome.text))
     within = [moment_s for moment_s in named if evidence.span.contains(moment_s)]
     later = timedelta(seconds=min(within) - evidence.span.start_s if within else 0.0)
-    return _Seen(evidence.starts_at + later, evidence.ends_at, evidence.camera)
+    return _Seen(evidence.starts_at + later, evidence.ends_at, evidence.camera, evidence)
 
 
 def _runs(seen: Sequence[_Seen]) -> list[_Seen]:

@@ -74,6 +74,12 @@ def gave_up(walk: Walk, text: str, *, stop: bool = False) -> Outcome:
     )
 
 
+def where(recording: Recording) -> str:
+    """ "On camera1, in recording 12 from 2026-03-14 21:40:05+01:00." """
+    start = recording.starts_at.isoformat(" ", "seconds")
+    return f"On {recording.camera}, in recording {recording.id} from {start}."
+
+
 def rounds_text(number: int) -> str:
     """ "1 round", "4 rounds"."""
     return f"{number} round{'' if number == 1 else 's'}"

@@ -95,15 +95,20 @@ def test_times_come_in_order_with_their_camera() -> None:
         say(both[1]),
     ]
 
-    def times(text: str) -> str:
+    def times(text: str) -> Answer:
         views = [another(2), another(1)]
-        return ask(ScriptedAgent().enqueue(*calls), replace(asked, text=text), *views)[0].text
+        return ask(ScriptedAgent().enqueue(*calls), replace(asked, text=text), *views)[0]
 
-    first, last = "2026-11-22 10:00:04.356250+01:00", "2026-11-22 11:00:"
-    assert times("When did a man come?").startswith("at 2026-11-22 10:00:")
-    assert " on camera1, at 2026-11-22 11:00:" in times("When did a man come?")
-    assert times("When did the first man come?").startswith(f"first at {first[:17]}")
-    assert times("When did the last man come?").startswith(f"last at {last}")
+    both_times = times("When did a man come?")
+    first, last = times("When did the first man come?"), times("When did the last man come?")
+
+    assert both_times.text.startswith("at 2026-11-22 10:00:")
+    assert " on camera1, at 2026-11-22 11:00:" in both_times.text
+    assert [str(one.node) for one in both_times.evidence] == ["(2,2,1)", "(1,1,3)"]
+    assert first.text.startswith("first at 2026-11-22 10:00:")
+    assert [(one.camera, str(one.node)) for one in first.evidence] == [("camera1", "(1,1,3)")]
+    assert last.text.startswith("last at 2026-11-22 11:00:")
+    assert [(one.camera, str(one.node)) for one in last.evidence] == [("camera2", "(2,2,1)")]
 
 
 def test_where_no_recording_shows_it_it_is_not_found() -> None:
@@ -116,6 +121,20 @@ def test_one_recording_is_asked_as_ever() -> None:
     answer = put(question("How many people come?"), "six, as I see")
 
     assert answer.text == "six, as I see"
+
+
+def test_of_many_recordings_an_answer_says_which_it_is_from() -> None:
+    def one(text: str, reply: str) -> str:
+        calls = ["<think>x</think><tool>get_caption((1,1,3))</tool>", say(reply)]
+        agent = ScriptedAgent().enqueue(*calls)
+        return ask(agent, question(text), another(1), among_others=True)[0].text
+
+    colour = one("Which colour is the car?", "Red, see (1,1,3).")
+    moment = one("When did a man come?", "At 6.3 s: a man, see (1,1,3).")
+
+    said = "On camera1, in recording 1 from 2026-11-22 10:00:00+01:00."
+    assert colour == f"Red, see (1,1,3). {said}"
+    assert moment.startswith("at 2026-11-22 10:00:")
 
 
 def test_a_plain_no_holds_for_its_recording_alone() -> None:

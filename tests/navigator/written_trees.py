@@ -246,8 +246,17 @@ def ask(
     *views: TreeView,
     clock: Callable[[], float] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
+    among_others: bool = False,
 ) -> tuple[Answer, list[Step]]:
     """An answer and the steps that led to it."""
     steps: list[Step] = []
-    answer = navigate(asked, views, agent, clock or Clock(), steps.append, cancelled)
+    answer = navigate(
+        asked,
+        views,
+        agent,
+        clock or Clock(),
+        steps.append,
+        cancelled,
+        among_others=among_others,
+    )
     return answer, steps
