@@ -241,6 +241,7 @@ def test_missing_field_of_a_nested_question_is_named_with_its_place(tmp_path: Pa
         ("cg-bench", CG_BENCH, {"clue_intervals": [3]}, r"a list of \[start, end\]"),
         ("cg-bench", CG_BENCH, {"choices": ["one"]}, "2 to 10 options"),
         ("cg-bench", CG_BENCH, {"question": "  "}, "'question' is empty"),
+        ("lvbench", {"key": "v", **LVBENCH_QUESTION}, {"question_type": True}, "should be a list"),
         ("mlvu", MLVU, {"answer": "Blue"}, "a letter from A to C"),
         ("mlvu", MLVU, {"duration": "long"}, "'duration' should be a number"),
         ("mlvu", MLVU_DEV, {"question": "No options?"}, r"its options as \(A\)"),

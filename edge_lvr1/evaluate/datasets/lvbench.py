@@ -33,7 +33,6 @@ def items(row: Row) -> Iterator[Item]:
 
 def _item(video: str, row: Row) -> Item:
     question, options = inline_question(row, "question")
-    kinds = row.fields.get("question_type") or ()
     return Item(
         id=row.text("uid"),
         video=video,
@@ -41,8 +40,15 @@ def _item(video: str, row: Row) -> Item:
         options=options,
         answer=letter(row, "answer", options),
         clues=tuple(clues(row.optional_text("time_reference"))),
-        type=kinds if isinstance(kinds, str) else ", ".join(map(str, kinds)),
+        type=_kinds(row, "question_type"),
     )
+
+
+def _kinds(row: Row, name: str) -> str:
+    """Types of a question: a list of them, or one as text."""
+    if isinstance(row.fields.get(name), str):
+        return row.optional_text(name)
+    return ", ".join(row.texts(name)) if row.has(name) else ""
 
 
 def clues(reference: str) -> Iterator[Span]:
