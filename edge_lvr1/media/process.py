@@ -138,6 +138,7 @@ class Process:
     def kill(self) -> None:
         """Have the kernel end the child; a request under way then fails. From any thread."""
         self._process.kill()
+        self._process.wait()
 
     def end(self) -> None:
         """End the child, whatever it does."""

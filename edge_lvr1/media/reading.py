@@ -17,6 +17,7 @@ from enum import Enum
 from itertools import groupby
 from pathlib import Path
 
+import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
@@ -232,30 +233,40 @@ class _Still:
 
     def __init__(self) -> None:
         self._last: NDArray[np.uint8] | None = None
-        self._owed = 0
+        self._owed: list[Look] = []
         self._error: MediaError | None = None
 
     def shown(self, image: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
         """An image that was read, after those that are owed for moments before it."""
         self._last = image
-        for _ in range(self._owed):
-            yield image
-        self._owed = 0
+        owed, self._owed = self._owed, []
+        for look in owed:
+            yield _fitted(image, look.max_side_px)
         yield image
 
     def instead(self, looks: Sequence[Look], error: MediaError) -> Iterator[NDArray[np.uint8]]:
         """Images for moments that could not be read; owed where there is none yet."""
         self._error = error
-        for _ in looks:
+        for look in looks:
             if self._last is None:
-                self._owed += 1
+                self._owed.append(look)
             else:
-                yield self._last
+                yield _fitted(self._last, look.max_side_px)
 
     def end(self) -> None:
         """At the end: raise MediaError where images are owed still."""
         if self._owed and self._error is not None:
             raise self._error
+
+
+def _fitted(image: NDArray[np.uint8], max_side_px: int | None) -> NDArray[np.uint8]:
+    """An image with at most so many pixels a side: requests of other sizes ask for it too."""
+    height, width = image.shape[:2]
+    scale = min(1.0, (max_side_px or math.inf) / max(width, height))
+    if scale == 1.0:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def in_order(parts: Sequence[Part]) -> list[Part]:

@@ -134,13 +134,23 @@ def test_no_parts_and_no_times_give_nothing(decoder: Decoder, parts: list[Part])
     assert list(Footage([], decoder).shown(Span(0.0, 1.0))) == []
 
 
-def test_a_part_that_has_gone_is_named(decoder: Decoder, parts: list[Part]) -> None:
-    broken = [*parts[:2], Part("/nowhere/c.mp4", 6.0, 4.0, 0, 0, "")]
-    frames = Footage(broken, decoder).every(1.0, Span(0.0, 10.0))
+def test_where_a_part_has_gone_what_was_shown_last_stands_for_it(
+    decoder: Decoder, parts: list[Part]
+) -> None:
+    gone = Part("/nowhere/b.ts", 2.0, 4.0, 0, 0, "")
+    wanted = [Wanted((1.0, 3.0, 7.0), 80), Wanted((4.0, 5.0), 40), Wanted((6.5,))]
 
-    assert [next(frames).time_s for _ in range(6)] == [0, 1, 2, 3, 4, 5]
-    with pytest.raises(MediaError, match=r"no file at /nowhere/c\.mp4"):
-        next(frames)
+    given = dict(Footage([parts[0], gone, parts[2]], decoder).gather(wanted))
+
+    numbers = [media_files.numbers(frame.image for frame in given[index]) for index in range(3)]
+    assert numbers == [[25, 25, 175], [25, 25], [162]]
+    assert [given[index][-1].image.shape[1] for index in range(3)] == [80, 40, 160]
+
+
+def test_a_file_that_has_gone_is_named(decoder: Decoder, parts: list[Part]) -> None:
+    for gone in ([Part("/nowhere/a.mp4", 0.0, 4.0, 0, 0, "")] * n for n in (1, 2)):
+        with pytest.raises(MediaError, match=r"no file at /nowhere/a\.mp4"):
+            list(Footage(gone, decoder).every(1.0, Span(0.0, 4.0)))
 
 
 def test_a_survey_tells_the_same_whoever_decodes(decoder: Decoder, parts: list[Part]) -> None:
