@@ -43,7 +43,6 @@ from edge_lvr1.store.glances import Glances
 from edge_lvr1.store.trees import Trees
 from edge_lvr1.tree.build import Builder
 from edge_lvr1.tree.gate import decide
-from edge_lvr1.tree.plan import plan_tree
 
 T = TypeVar("T")
 _SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".ts", ".webm", ".m4v", ".dav", ".h264"})
@@ -303,7 +302,7 @@ def _recording(trees: Trees, file: Path, probe: Probe, captioner: str) -> Record
         datetime.fromtimestamp(now.st_mtime, tz=timezone.utc),
         StartSource.MTIME,
         [part],
-        plan_tree(probe.duration_s),
+        None,
         captioner,
     )
 

@@ -62,23 +62,25 @@ def recording_values(
     camera: str,
     starts_at: datetime,
     start_source: StartSource,
-    plan: TreePlan,
+    parts: Sequence[Part],
+    plan: TreePlan | None,
     captioner: str,
 ) -> list[Any]:
     """A new recording in the order of the columns that `Trees` inserts."""
     epoch_s = starts_at.timestamp()
+    duration_s = plan.duration_s if plan else max(p.offset_s + p.duration_s for p in parts)
     return [
         content,
         clean(camera),
         starts_at.isoformat(),
         epoch_s,
-        epoch_s + plan.duration_s,
+        epoch_s + duration_s,
         start_source.value,
-        plan.duration_s,
-        plan.width,
-        plan.split,
+        duration_s,
+        plan.width if plan else 0,
+        plan.split if plan else "",
         clean(captioner),
-        len(plan.nodes),
+        len(plan.nodes) if plan else 0,
     ]
 
 

@@ -63,10 +63,12 @@ class Trees:
         starts_at: datetime,
         start_source: StartSource,
         parts: Sequence[Part],
-        plan: TreePlan,
+        plan: TreePlan | None,
         captioner: str,
     ) -> Recording:
         """Store a closed recording with its parts and all nodes of its tree, in one transaction.
+
+        Without a plan its tree is yet to be planned.
 
         One that is here already (the same camera and start, the same bytes at the same
         offsets) is not added again: it is returned.
@@ -75,14 +77,17 @@ class Trees:
         with self.archive.transaction() as db:
             found = db.execute("SELECT id FROM recordings WHERE content = ?", [content]).fetchone()
             if found is None:
-                row = recording_values(content, camera, starts_at, start_source, plan, captioner)
+                row = recording_values(
+                    content, camera, starts_at, start_source, parts, plan, captioner
+                )
                 number = db.execute(_INSERT_RECORDING, row).lastrowid or 0
                 db.conn.executemany(
                     "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     [part_values(number, ordinal, part) for ordinal, part in enumerate(parts)],
                 )
                 db.conn.executemany(
-                    _INSERT_NODE, [_node_values(number, node) for node in plan.nodes]
+                    _INSERT_NODE,
+                    [_node_values(number, node) for node in (plan.nodes if plan else ())],
                 )
             else:
                 number = int(found[0])
