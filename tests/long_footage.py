@@ -98,7 +98,7 @@ class Sensor:
         field = chosen[y : y + self.height, x : x + picture.shape[1]]
         luma = picture[: self.height]
         if light != 1.0:
-            luma = cv2.convertScaleAbs(luma, alpha=light)
+            luma = np.asarray(cv2.convertScaleAbs(luma, alpha=light), np.uint8)
         noisy = picture.copy()
         cv2.add(luma, field, dst=noisy[: self.height], dtype=cv2.CV_8U)
         return noisy

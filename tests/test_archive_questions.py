@@ -345,6 +345,27 @@ def running(folder: Path, archive: Archive, zone: str) -> Iterator[Client]:
 
 
 @pytest.mark.footage
+@pytest.mark.parametrize("day", range(16, 23))  # whatever the weekday of today
+def test_truth_is_what_the_questions_expect_on_every_weekday(day: int) -> None:
+    weeks = Weeks(date(2026, 11, day), timezone.utc)
+    archive = plan(weeks.events(), weeks.today, weeks.zone, RECORDINGS, DAYS)
+
+    asked = cases(weeks, archive)
+
+    tuesday = weeks.last(1)
+    night = weeks.moment(tuesday, "20:00"), weeks.moment(tuesday - 1, "06:00")
+    assert len(archive.recordings) == RECORDINGS
+    assert len({(one.camera, one.starts_at) for one in archive.recordings}) == RECORDINGS
+    assert [bool(one.seen) for one in asked] == [one.expected != "not found" for one in asked]
+    assert [one.what for one in archive.within("camera3", "car", *night)] == [
+        "light blue car",
+        "red car",
+    ]
+    assert [one.what for one in archive.within("camera1", "car", *night)] == ["white car"]
+    assert [one.camera for one in asked[11].seen] == ["camera1"]
+
+
+@pytest.mark.footage
 @pytest.mark.reliability
 @pytest.mark.timeout(7200)
 def test_questions_to_two_weeks_of_four_cameras_are_answered(tmp_path: Path) -> None:

@@ -96,8 +96,10 @@ class _Navigation:
         if kind is not Kind.OTHER:  # what holds of all is none of the options in each
             question = replace(question, options=())
         outcomes: list[Outcome] = []
+        if kind is not Kind.OTHER and not views:
+            views, also = also, ()  # none mentions all of it: those that may are all to be asked
         # What is asked of all is asked of those that mention it, where any do.
-        everyone = [*views, *(also if kind is Kind.OTHER or not views else ())]
+        everyone = [*views, *(also if kind is Kind.OTHER else ())]
         for index, view in enumerate(everyone):
             waiting = len(views) - index if index < len(views) else 1
             share = self._share(waiting, 1 if kind is not Kind.OTHER else MIN_SHARE)

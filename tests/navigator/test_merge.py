@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from edge_lvr1.domain import Answer, Question, Verdict
+from edge_lvr1.domain import Answer, Question, Step, Verdict
+from edge_lvr1.navigator.loop import navigate
 from edge_lvr1.navigator.merge import Kind, kind_of, number_in
 from tests.navigator.test_loop import another, say
-from tests.navigator.written_trees import ScriptedAgent, ask, question
+from tests.navigator.written_trees import Clock, ScriptedAgent, ask, question
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,18 @@ def test_each_recording_gets_a_round_and_what_was_left_out_is_said() -> None:
     assert answer.text.startswith("at least 5 in 2 recordings")
     assert "Not all of the footage was searched." in answer.text
     assert answer.searched[-1] == "camera3, recording 3: not searched, the budget was spent"
+
+
+def test_what_none_surely_shows_is_asked_of_all_that_may_and_what_is_left_is_said() -> None:
+    asked = question("How often does a car pass?", max_rounds=2)
+    steps: list[Step] = []
+    agent = ScriptedAgent().enqueue(say("2 (1)"), say("1 (2)"))
+    also = [another(1), another(2), another(3)]
+
+    answer = navigate(asked, [], agent, Clock(), steps.append, also=also)
+
+    assert [step.recording for step in steps] == [1, 2]
+    assert answer.text.startswith("at least 3 in 2 recordings")
 
 
 def test_times_come_in_order_with_their_camera() -> None:

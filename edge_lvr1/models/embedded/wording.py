@@ -349,10 +349,16 @@ def _write_glimpse(s: Sighting) -> str:
     return f"{s.label} is glimpsed from {s.seen.start_s:.1f} to {s.seen.end_s:.1f} s."
 
 
+def only_glimpses(text: str) -> bool:
+    """Whether a caption says only that subjects are glimpsed."""
+    return _GLIMPSES.fullmatch(text.strip()) is not None
+
+
 def _write_event(event: SceneEvent) -> str:
     return f"{EVENTS[event.what]} at {event.time_s:.1f} s."
 
 
+_GLIMPSES = re.compile(rf"(?:[PVM]\d{{1,6}} is glimpsed from {_TIME} to {_TIME} s\.\s*)+")
 _EVENT = re.compile(rf"(?P<said>{'|'.join(EVENTS.values())}) at (?P<time>{_TIME}) s\.")
 _EVENT_SAID = {said: what for what, said in EVENTS.items()}
 

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_lvr1.domain import Span
+from edge_lvr1.models.embedded import wording
+from edge_lvr1.models.embedded.retrieval.evidence import is_account
 from edge_lvr1.models.embedded.wording import (
     EVENTS,
     HEADINGS,
@@ -104,3 +106,13 @@ def test_a_sentence_names_only_the_kind_that_was_seen(kind: Kind) -> None:
     text = write([Sighting(f"{kind.letter}1", kind, Span(1, 9))], [], max_words=99, tally=True)
 
     assert [other for other in Kind if other.value in text] == [kind]
+
+
+def test_a_caption_of_glimpses_alone_is_known_as_the_captioners() -> None:
+    edge = Sighting("V1", Kind.VEHICLE, Span(20.0, 20.2), before=True, size="large")
+    caption = wording.write([edge], [], max_words=50, tally=False)
+
+    assert wording.only_glimpses(caption)
+    assert is_account(caption)
+    assert not wording.only_glimpses(f"{caption} A man runs.")
+    assert not is_account("V1 is a rocket.")

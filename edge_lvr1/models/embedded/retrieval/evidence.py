@@ -77,7 +77,8 @@ def is_account(text: str) -> bool:
     said = account.tallies or account.sightings or account.events
     told = without_words(text).strip()
     # A still node's caption goes on to say where the scene was looked at.
-    return bool(said) or told == OUTSIDE or told.startswith(wording.NOTHING_SEEN)
+    silent = told == OUTSIDE or told.startswith(wording.NOTHING_SEEN)
+    return bool(said) or silent or wording.only_glimpses(told)
 
 
 def tracked(dialogue: Dialogue) -> bool:

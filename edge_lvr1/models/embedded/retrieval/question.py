@@ -44,7 +44,7 @@ _INTENTS = (
     (
         Intent.WHEN,
         r"\bwhen\b(?! (?:the|a|an|he|she|they|it)\b.*\?*$)|^\W*when\b|\b(?:what|which) (?:time|"
-        r"moment|second|minute|point)\b|\bhow (?:soon|early|late)\b|\btimestamps?\b",
+        r"moment|second|minute|hour|day|date|point)\b|\bhow (?:soon|early|late)\b|\btimestamps?\b",
     ),
     (
         Intent.COLOUR,

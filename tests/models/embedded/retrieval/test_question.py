@@ -44,6 +44,7 @@ def asked(text: str) -> Asked:
         ("Are there more than two cars?", Intent.COUNT),
         ("When does a car pass?", Intent.WHEN),
         ("At which second does the car come?", Intent.WHEN),
+        ("On which day was there a red car?", Intent.WHEN),
         ("How long does the car stop?", Intent.HOW_LONG),
         ("How many seconds was he there?", Intent.HOW_LONG),
         ("How long is this clip?", Intent.LENGTH),
@@ -273,3 +274,9 @@ def test_the_first_leaf_shows_a_fair_share_of_the_beginning() -> None:
     assert grid.first_leaf(Span(2.0, 20.0)) == NodeId((1, 1, 1))
     assert grid.last_leaf(Span(2.0, 18.2)) == NodeId((1, 2, 3))
     assert grid.first_leaf(Span(2.9, 3.1)) == NodeId((1, 1, 1))
+
+
+@pytest.mark.parametrize("text", ["Which cameras saw a red car?", "On what date did a car come?"])
+def test_words_for_cameras_and_days_are_no_subjects(text: str) -> None:
+    assert asked(text).unknown == ()
+    assert asked(text).kinds == (Kind.VEHICLE,)
