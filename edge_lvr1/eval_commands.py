@@ -177,11 +177,3 @@ def _from_archive(settings: config.Settings, output: Path, wanted: Filter) -> in
     with open_archive(settings) as archive:
         found = from_archive(QuestionQueue(archive, time.time), Trees(archive))
         return write(output, found, wanted)
-
-
-app = typer.Typer(pretty_exceptions_enable=False)
-app.command("eval")(evaluate)
-app.add_typer(trajectories, name="trajectories")
-
-if __name__ == "__main__":
-    app()

@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from edge_lvr1.eval_commands import app
+from edge_lvr1.cli import app
 from tests.evaluate.made import write_captions
 
 
