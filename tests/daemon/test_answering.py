@@ -45,6 +45,20 @@ def test_answer_rests_on_what_was_opened(context: Context, footage: Path) -> Non
     assert [(one.recording, str(one.node)) for one in found.evidence] == [(recording.id, "(1,2)")]
 
 
+def test_answer_says_which_recording_it_is_from_where_there_are_several(
+    context: Context, footage: Path
+) -> None:
+    recording = store(context, footage, "yard")
+    store(context, footage, "gate")
+
+    among = ask(context, answer("Yes, in (1)."), scope=Scope(cameras=("yard",)))
+    named = ask(context, answer("Yes, in (1)."), scope=Scope(recording=recording.id))
+
+    start = recording.starts_at.isoformat(" ", "seconds")
+    assert among.text == f"Yes, in (1). On yard, in recording {recording.id} from {start}."
+    assert named.text == "Yes, in (1)."
+
+
 def test_recording_without_high_captions_is_skipped_and_named(
     context: Context, footage: Path
 ) -> None:
