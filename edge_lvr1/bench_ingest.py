@@ -24,7 +24,7 @@ from sqlite_utils import Database
 
 from edge_lvr1.config import Ingest, Settings
 from edge_lvr1.domain import Part, Recording, Span, StartSource
-from edge_lvr1.errors import MediaError, NotFoundError
+from edge_lvr1.errors import NotFoundError
 from edge_lvr1.media.children import decoder_of
 from edge_lvr1.media.container import open_video
 from edge_lvr1.media.decode import pictures
@@ -191,61 +191,66 @@ def bench_ingest(
     Raises NotFoundError where there is none, MediaError for one that cannot be read.
     """
     files = _files(path)
-    say(f"{len(files)} files: one plain decode of all their frames")
+    say(f"{len(files)} files, from there to complete trees")
     found = [(file, HERE.probe(file)) for file in files]
-    footage_s = sum(probe.duration_s for _, probe in found)
     with tempfile.TemporaryDirectory(prefix="edge-lvr1-bench-") as folder:
-        say("from files to complete trees")
         run = _build(found, settings, Path(folder) / "on.db")
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         off: _Run | None = None
         if gate_off:
             say("the same with the gate off")
             off = _build(found, _with_gate(settings, "off"), Path(folder) / "off.db")
-        decode = _Meter()
-        for file in files:
-            with decode.running():
-                _decode(file)
-        say("the survey alone, and the captioner's frames alone")
-        survey, frames = _Meter(), _Meter()
-        for recording in run.recordings:
-            with survey.running():
-                _drain(HERE.survey(recording.parts, max(2.0, recording.duration_s / 512)))
-        for parts, wanted in run.asked:
-            with frames.running():
-                _drain(HERE.gather(parts, wanted))
-        say("frames as a vision-language model wants them")
-        model, model_off = _Meter(), _Meter()
-        single = _Meter() if once_per_node else None
-        for recording, looked, everything in run.wanted:
-            footage = Footage(recording.parts)
-            for meter, wanted in ((model, looked), (model_off, everything)):
-                with meter.running():
-                    _drain(footage.gather(wanted))
-            if single is not None:
-                with single.running():
-                    for one in everything:
-                        _drain(footage.at(one.times_s, one.max_side_px, one.tolerance_s))
+    decoded = _decode_again(run, say, once_per_node=once_per_node)
     return IngestFigures(
         files=len(files),
-        footage_s=footage_s,
+        footage_s=sum(probe.duration_s for _, probe in found),
         nodes=run.nodes,
         calls_made=run.calls_made,
         calls_saved=run.calls_saved,
         calls_made_gate_off=off.calls_made if off else run.nodes,
         active_s=run.active_s,
-        decode_s=decode.seconds,
-        survey_s=survey.seconds,
-        frames_s=frames.seconds,
+        decode_s=decoded["decode"],
+        survey_s=decoded["survey"],
+        frames_s=decoded["frames"],
         build_s=run.seconds,
         build_gate_off_s=off.seconds if off else None,
         waited_s=run.waited_s,
         store_s=run.store_s,
         peak_mb=peak_mb,
-        model_frames_s=model.seconds,
-        model_frames_gate_off_s=model_off.seconds,
-        once_per_node_s=single.seconds if single else None,
+        model_frames_s=decoded["model"],
+        model_frames_gate_off_s=decoded["model, gate off"],
+        once_per_node_s=decoded.get("once per node"),
     )
+
+
+def _decode_again(
+    run: _Run, say: Callable[[str], None], *, once_per_node: bool
+) -> dict[str, float]:
+    """Seconds of each way of decoding by itself, in this process, one after the other."""
+    seconds: dict[str, float] = {}
+
+    def timed(name: str, items: Iterable[object]) -> None:
+        meter = _Meter()
+        with meter.running():
+            for _ in items:
+                pass
+        seconds[name] = seconds.get(name, 0.0) + meter.seconds
+
+    say("one plain decode of all frames, the survey alone, the captioner's frames alone")
+    for recording in run.recordings:
+        for part in recording.parts:
+            timed("decode", _frames_of(Path(part.path)))
+        timed("survey", HERE.survey(recording.parts, max(2.0, recording.duration_s / 512)))
+    for parts, wanted in run.asked:
+        timed("frames", HERE.gather(parts, wanted))
+    say("frames as a vision-language model wants them")
+    for recording, looked, everything in run.wanted:
+        footage = Footage(recording.parts)
+        timed("model", footage.gather(looked))
+        timed("model, gate off", footage.gather(everything))
+        for one in everything if once_per_node else ():
+            timed("once per node", footage.at(one.times_s, one.max_side_px, one.tolerance_s))
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,11 +340,6 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
-def _decode(file: Path) -> None:
+def _frames_of(file: Path) -> Iterator[object]:
     with open_video(file) as video, closing(pictures(video)) as run:
-        if _drain(run) == 0:
-            raise MediaError(f"{file} holds no picture that decodes")
-
-
-def _drain(items: Iterable[object]) -> int:
-    return sum(1 for _ in items)
+        yield from run
