@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from edge_lvr1.domain import FinalAnswer, GetCaption, VideoQa
 from edge_lvr1.models.base import AgentSession, Finder, Found, Message, Moves
+from edge_lvr1.models.embedded.retrieval.answers import time_alone
 from edge_lvr1.models.embedded.retrieval.asked import Asked
 from edge_lvr1.models.embedded.retrieval.dialogue import Dialogue, read_dialogue
 from edge_lvr1.models.embedded.retrieval.evidence import found_text_speaks, tracked
@@ -21,7 +22,7 @@ from edge_lvr1.models.embedded.retrieval.grid import Grid
 from edge_lvr1.models.embedded.retrieval.guided import decide_guided
 from edge_lvr1.models.embedded.retrieval.question import understand
 from edge_lvr1.models.embedded.retrieval.tracked import Move, decide_tracked
-from edge_lvr1.models.embedded.retrieval.weighing import Weights, weigh
+from edge_lvr1.models.embedded.retrieval.weighing import Weights, evenly, weigh
 from edge_lvr1.prompts import NOT_FOUND
 
 
@@ -82,6 +83,8 @@ def decide(messages: Sequence[Message], moves: Moves, finder: Finder | None = No
 def _weights(dialogue: Dialogue, asked: Asked, moves: Moves, finder: Finder) -> Weights | None:
     grid = Grid(dialogue, moves.width)
     question, options = dialogue.question, dialogue.options
+    if time_alone(asked) and asked.window is not None and not options:
+        return evenly(grid, asked.window)
     return weigh(finder, question, options, grid, asked.window, vague=asked.vague)
 
 

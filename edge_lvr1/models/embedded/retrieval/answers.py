@@ -97,6 +97,8 @@ def open_answer(
             when = f", {times([shown.span])}" if shown else ""
             begin = "Yes: " if asked.intent is Intent.EXISTS else ""
             return f"{begin}{sentence} Seen in {look.node}{when}."
+    if best is not None and time_alone(asked):
+        return f'Caption {place(best)}, says: "{_excerpt(dialogue.question, best.text, search)}".'
     if best is None or not matched(search.wanted, best.text):
         best, also = best_shown(dialogue, search), ()
     if best is None or not matched(search.wanted, best.text):
@@ -109,8 +111,13 @@ def open_answer(
     if missing:
         told += f"; it does not mention {', '.join(missing)}"
     if also:
-        told += f". So do {', '.join(place(shown) for shown in also)}"
+        told += f". Also told of in {', '.join(place(shown) for shown in also)}"
     return f"{told}."
+
+
+def time_alone(asked: Asked) -> bool:
+    """Whether a question names a time and nothing else: "what happens at the end?"."""
+    return asked.window is not None and asked.relation is None and not terms(asked.text)
 
 
 def place(shown: Shown) -> str:

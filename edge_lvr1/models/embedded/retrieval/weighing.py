@@ -85,6 +85,14 @@ def weigh(
     return Weights(leaves, shares / shares.sum(), scores.max(axis=0) / scores.max())
 
 
+def evenly(grid: Grid, window: Span) -> Weights | None:
+    """All leaves of a window alike, where only a time is asked about; None where it has none."""
+    leaves = tuple(sorted(leaf for leaf, span in grid.leaves() if span.overlap_s(window) > 0))
+    if not leaves:
+        return None
+    return Weights(leaves, np.full((1, len(leaves)), 1 / len(leaves)), np.ones(len(leaves)))
+
+
 def _leaf_scores(found: Sequence[Found]) -> dict[NodeId, float]:
     return {one.node: one.score for one in found if one.node.level is Level.LOW}
 

@@ -265,6 +265,7 @@ SCORES = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(SCORES, min_size=1, max_size=4))
 def test_weights_are_one_distribution_over_leaves_and_options(
     rows: list[dict[NodeId, float]],
@@ -308,3 +309,15 @@ def test_whatever_captions_say_it_makes_legal_moves_and_ends(
     assert answer.verdict in (Verdict.ANSWERED, Verdict.NOT_FOUND)
     assert answer.invalid_steps == 0
     assert not any(step.repeated for step in steps)
+
+
+def test_a_time_alone_is_answered_with_what_its_captions_say() -> None:
+    tree = garden(n331="A gate opens.", n332="A gate opens.", n333="A gate closes.")
+
+    end, _ = indexed(question("What happens at the end?"), tree)
+    begin, steps = indexed(question("What happens in the first 10 seconds?"), tree)
+
+    assert end.verdict is Verdict.ANSWERED
+    assert str(end.evidence[0].node).startswith("(3,3,")
+    assert opened(steps) == ["(1,1,1)"]
+    assert "An empty courtyard" in begin.text

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -148,6 +148,7 @@ def test_a_passage_holds_sentences_of_one_moment() -> None:
 WORDS = st.lists(st.sampled_from(["dog", "cat", "the", "At 3.0s:", "runs.", "ball"])).map(" ".join)
 
 
+@settings(deadline=None)
 @given(st.lists(WORDS, min_size=39, max_size=39), st.lists(WORDS, max_size=3), st.integers(0, 50))
 def test_scores_fall_are_above_zero_and_name_each_node_once(
     texts: list[str], asked: list[str], limit: int
