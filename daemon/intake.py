@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edge_lvr1.config import Settings
 from edge_lvr1.daemon.zone import zone_for
-from edge_lvr1.domain import StartSource, TakenFile
+from edge_lvr1.domain import TakenFile
 from edge_lvr1.errors import MediaError, NotFoundError
 from edge_lvr1.media.decoder import Decoder
 from edge_lvr1.media.joining import Joined, cell, join
@@ -63,7 +63,7 @@ class Intake:
         sha256 = digest(path, job.size_bytes, between, on_progress)
         _check_unchanged(job)
         file = self._placed(job, sha256)
-        known = self._same_footage(file)
+        known = self.shelf.same_footage(file)
         if known is None:
             self.shelf.put(job, file, cell(file.starts_at, self.settings.ingest.max_recording_s))
             return f"{file.camera}, {file.starts_at:%Y-%m-%d %H:%M:%S}, {file.duration_s:.1f} s"
@@ -110,19 +110,6 @@ class Intake:
             mtime_ns=job.mtime_ns,
             sha256=sha256,
         )
-
-    def _same_footage(self, file: TakenFile) -> TakenFile | None:
-        """The file that has these bytes already.
-
-        Names that state two different times are two files even so: a still scene can come out
-        the same to the last bit.
-        """
-        for known in self.shelf.same_content(file.sha256):
-            named = known.start_source is file.start_source is StartSource.FILE_NAME
-            same_place = (known.camera, known.starts_at) == (file.camera, file.starts_at)
-            if known.path != file.path and (same_place or not named):
-                return known
-        return None
 
 
 def digest(

@@ -307,7 +307,8 @@ def m003_recordings_of_many_parts(db: Database) -> None:
     for sql in (
         "CREATE INDEX jobs_by_state ON jobs(state, id)",
         "CREATE INDEX files_by_cell ON files(camera, cell, starts_epoch_s)",
-        "CREATE INDEX files_by_content ON files(sha256)",
+        "CREATE INDEX files_by_content ON files(sha256, start_source)",
+        "CREATE INDEX files_by_content_and_start ON files(sha256, camera, starts_epoch_s)",
         "CREATE INDEX files_by_start ON files(camera, starts_epoch_s)",
         "CREATE INDEX files_by_arrival ON files(camera, taken_s)",
         "CREATE INDEX parts_by_path ON parts(path)",

@@ -89,10 +89,23 @@ class Shelf:
             self._stir(db, path_in(file.path))
         return True
 
-    def same_content(self, sha256: str) -> list[TakenFile]:
-        """The files with those bytes."""
-        rows = self._archive.rows("SELECT * FROM files WHERE sha256 = ? ORDER BY id", [sha256])
-        return [file_of(row) for row in rows]
+    def same_footage(self, file: TakenFile) -> TakenFile | None:
+        """The file elsewhere that has these bytes already.
+
+        Names that state two different times are two files even so: a still scene can come out
+        the same to the last bit.
+        """
+        named = file.start_source is StartSource.FILE_NAME
+        row = self._archive.row(
+            "SELECT * FROM files WHERE sha256 = ? AND camera = ? AND starts_epoch_s = ? "
+            "AND path != ? ORDER BY id LIMIT 1",
+            [file.sha256, clean(file.camera), file.starts_at.timestamp(), path_in(file.path)],
+        ) or self._archive.row(
+            "SELECT * FROM files WHERE sha256 = ? AND (start_source != ? OR ?) AND path != ? "
+            "ORDER BY id LIMIT 1",
+            [file.sha256, StartSource.FILE_NAME.value, not named, path_in(file.path)],
+        )
+        return file_of(row) if row else None
 
     def moved(self, job: Job, old: str, new: str, mtime_ns: int) -> bool:
         """A known file lies elsewhere now; False where the job's lease was lost."""

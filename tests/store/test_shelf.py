@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -44,20 +45,13 @@ class Desk:
         source = StartSource.FILE_NAME
         if confidence is Confidence.GUESSED:
             source = StartSource.MTIME
-        starts_at = NOON + timedelta(seconds=start_s)
-        file = TakenFile(
-            id=0,
-            path=path,
-            camera="gate",
-            starts_at=starts_at,
+        file = replace(
+            taken(name, start_s, sha256),
             start_source=source,
             confidence=confidence,
             duration_s=duration_s,
-            size_bytes=10,
-            mtime_ns=20,
-            sha256=sha256 or name,
         )
-        assert self.shelf.put(job, file, cell(starts_at, LONGEST_S))
+        assert self.shelf.put(job, file, cell(file.starts_at, LONGEST_S))
         return job
 
     def put_together(self) -> list[int]:
@@ -85,6 +79,22 @@ class Desk:
         found = self.jobs.job(job.id)
         assert found is not None
         return found
+
+
+def taken(name: str, start_s: float, sha256: str = "") -> TakenFile:
+    """Ten seconds of the camera "gate", whose name states its start."""
+    return TakenFile(
+        id=0,
+        path=f"/drop/{name}.mp4",
+        camera="gate",
+        starts_at=NOON + timedelta(seconds=start_s),
+        start_source=StartSource.FILE_NAME,
+        confidence=Confidence.SURE,
+        duration_s=10.0,
+        size_bytes=10,
+        mtime_ns=20,
+        sha256=sha256 or name,
+    )
 
 
 def rule(files: Sequence[TakenFile]) -> list[Joined]:
@@ -278,13 +288,27 @@ def test_moved_file_keeps_its_recording(desk: Desk) -> None:
     (after,) = desk.trees.recordings()
     assert (after.id, names(after)) == (before.id, ["new"])
     assert desk.job(job).recordings == (before.id,)
-    assert [file.path for file in desk.shelf.same_content("a")] == ["/drop/new.mp4"]
+    assert [part.path for part in after.parts] == ["/drop/new.mp4"]
 
 
 def test_file_of_a_lost_lease_is_not_put(desk: Desk) -> None:
     job = desk.take("a", 0.0)
 
-    put = desk.shelf.put(job, desk.shelf.same_content("a")[0], 0)
+    assert not desk.shelf.put(job, taken("a", 0.0), 0)
 
-    assert not put
     assert desk.shelf.stirred() == [Cell("gate", cell(NOON, LONGEST_S))]
+
+
+def test_same_bytes_are_the_same_footage_unless_both_names_state_other_times(desk: Desk) -> None:
+    desk.take("a", 0.0, sha256="same")
+    copy = replace(taken("copy", 50.0, "same"), start_source=StartSource.MTIME)
+
+    def known(file: TakenFile) -> str | None:
+        found = desk.shelf.same_footage(file)
+        return found.path if found else None
+
+    assert known(taken("again", 0.0, "same")) == "/drop/a.mp4"
+    assert known(taken("later", 50.0, "same")) is None
+    assert known(copy) == "/drop/a.mp4"
+    assert known(taken("a", 0.0, "same")) is None
+    assert known(taken("other", 0.0, "other")) is None
