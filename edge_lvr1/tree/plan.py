@@ -51,24 +51,52 @@ def _by_activity(
 ) -> list[float]:
     """Where each leaf begins: at equal shares of time and activity together.
 
-    A moment weighs `still` everywhere and more where it is active. How much more is bounded by
-    the shortest leaf: one that lies in activity alone lasts 1 / (leaves * weight).
+    A moment weighs the same everywhere and more where it is active. How much more is bounded by
+    the shortest leaf: one that lies in activity alone lasts 1 / (leaves * weight). Activity
+    that is too short to fill its share is widened, so that not leaves alone but the nodes above
+    them are short there, and frames spread over a high node do not miss it.
     """
-    ends_s = sorted({0.0, duration_s, *(t for s in active for t in (s.start_s, s.end_s))})
-    edges = np.array([t for t in ends_s if 0.0 <= t <= duration_s])
+    shortest_s = max(min_leaf_s, _SHORTEST_S)
+    busy = _widened(active, duration_s, ACTIVE_SHARE * leaves * shortest_s)
+    ends_s = sorted({0.0, duration_s, *(t for s in busy for t in (s.start_s, s.end_s))})
+    edges = np.array(ends_s)
     middles = (edges[:-1] + edges[1:]) / 2
-    busy = np.array([any(span.contains(t) for span in active) for t in middles], bool)
+    within = np.array([any(span.contains(t) for span in busy) for t in middles], bool)
     lengths = np.diff(edges)
-    active_s = float(lengths[busy].sum())
+    busy_s = float(lengths[within].sum())
     share = 0.0
-    if 0 < active_s < duration_s:
-        shortest_s = max(min_leaf_s, _SHORTEST_S)
-        most = (1 / (leaves * shortest_s) - 1 / duration_s) / (1 / active_s - 1 / duration_s)
+    if 0 < busy_s < duration_s:
+        most = (1 / (leaves * shortest_s) - 1 / duration_s) / (1 / busy_s - 1 / duration_s)
         share = min(max(0.0, most), ACTIVE_SHARE)
-    weights = lengths * ((1 - share) / duration_s + busy * (share / max(active_s, _SHORTEST_S)))
+    weights = lengths * ((1 - share) / duration_s + within * (share / max(busy_s, _SHORTEST_S)))
     cumulated = np.concatenate([[0.0], np.cumsum(weights)])
     wanted = np.arange(leaves) / leaves * cumulated[-1]
     return [float(edge_s) for edge_s in np.interp(wanted, cumulated, edges)]
+
+
+def _widened(active: Sequence[Span], duration_s: float, least_s: float) -> list[Span]:
+    """The spans, each widened alike on both sides until together they last so long."""
+    low_s, high_s = 0.0, duration_s
+    if sum(span.duration_s for span in _merged(active, 0.0, duration_s)) >= least_s:
+        return _merged(active, 0.0, duration_s)
+    for _ in range(40):
+        pad_s = (low_s + high_s) / 2
+        if sum(span.duration_s for span in _merged(active, pad_s, duration_s)) < least_s:
+            low_s = pad_s
+        else:
+            high_s = pad_s
+    return _merged(active, high_s, duration_s)
+
+
+def _merged(spans: Sequence[Span], pad_s: float, duration_s: float) -> list[Span]:
+    merged: list[Span] = []
+    for span in spans:
+        start_s, end_s = max(0.0, span.start_s - pad_s), min(duration_s, span.end_s + pad_s)
+        if merged and start_s <= merged[-1].end_s:
+            merged[-1] = Span(merged[-1].start_s, max(merged[-1].end_s, end_s))
+        elif start_s < end_s:
+            merged.append(Span(start_s, end_s))
+    return merged
 
 
 def tree_width(duration_s: float, *, max_width: int = 8, min_leaf_s: float = 2.0) -> int:

@@ -135,7 +135,6 @@ def test_day_of_ten_second_files_of_two_cameras(
         told = [(one["id"], one["starts_at"], one["captions"]) for one in recordings]
 
         again = daemon.watched / "again"
-        drop(part, again.parent, [])
         for day in list(daemon.watched.iterdir()):
             shutil.copytree(day, again / day.name)
         jobs = settled(client, 2 * len(names), 3000.0)
