@@ -54,7 +54,9 @@ class IngestFigures:
 
     `build` is the whole way from files to complete trees, decoding in child processes; in it
     the builder waited `waited_s` for frames and `store_s` for the database, and the rest is the
-    captioner's. `…_of_decode` say how often the footage could have been decoded instead.
+    captioner's. `frames_s` is what the captioner's frames take by themselves, `model_frames_s`
+    what those of a vision-language model would. `…_of_decode` say how often the footage could
+    have been decoded instead.
     `peak_mb` is the most memory of this process, without its decoding children.
     """
 
@@ -89,8 +91,9 @@ class IngestFigures:
             "captioner_s": max(0.0, self.build_s - self.waited_s - self.store_s),
             "calls_share": self.calls_made / self.nodes,
             "calls_share_gate_off": self.calls_made_gate_off / self.nodes,
-            "frames_of_decode": (self.survey_s + self.frames_s) / self.decode_s,
-            "model_frames_of_decode": (self.survey_s + self.model_frames_s) / self.decode_s,
+            "survey_of_decode": self.survey_s / self.decode_s,
+            "frames_of_decode": self.frames_s / self.decode_s,
+            "model_frames_of_decode": self.model_frames_s / self.decode_s,
             "model_frames_gate_off_of_decode": self.model_frames_gate_off_s / self.decode_s,
             "once_per_node_of_decode": (
                 None if self.once_per_node_s is None else self.once_per_node_s / self.decode_s

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pysubs2
@@ -72,10 +72,15 @@ class Sidecars:
         return tuple(text for name in sorted(names) for text in self._texts.get(name, ()))
 
 
-def words_of(path: Path, sidecars: Sidecars) -> tuple[Cue, ...]:
-    """All text of a media file, beside it and in it, by time. Seconds from its first picture."""
+def words_of(
+    path: Path, sidecars: Sidecars, tracks: Callable[[Path], Iterable[Cue]]
+) -> tuple[Cue, ...]:
+    """All text of a media file, beside it and in it, by time. Seconds from its first picture.
+
+    `tracks` reads what is in it: `read_tracks`, or a decoder's `texts`.
+    """
     cues = [cue for text in sidecars.of(path) for cue in read_sidecar(text)]
-    return tuple(_in_order([*cues, *read_tracks(path)]))
+    return tuple(_in_order([*cues, *tracks(path)]))
 
 
 def read_sidecar(path: Path) -> tuple[Cue, ...]:

@@ -15,7 +15,7 @@ from edge_lvr1.media.activity import activity_of
 from edge_lvr1.media.frames import Footage
 from edge_lvr1.media.measure import Sample
 from edge_lvr1.media.survey import Picture
-from edge_lvr1.media.text_tracks import Sidecars, read_sidecar
+from edge_lvr1.media.text_tracks import Sidecars, words_of
 from edge_lvr1.media.words import Cue
 from edge_lvr1.store.glances import Glances, StoredCue, StoredPicture
 
@@ -64,9 +64,7 @@ def _words(footage: Footage, sidecars: Sidecars, between: Callable[[], None]) ->
     """The text that lies beside the parts' files, or in them, at its time in the recording."""
     for part in footage.parts:
         between()
-        path = Path(part.path)
-        beside = (cue for sidecar in sidecars.of(path) for cue in read_sidecar(sidecar))
-        for cue in (*beside, *footage.decoder.texts(path)):
+        for cue in words_of(Path(part.path), sidecars, footage.decoder.texts):
             moved = cue.later(part.offset_s)
             if 0 <= moved.span.start_s < part.offset_s + part.duration_s:
                 yield moved

@@ -110,6 +110,20 @@ def test_part_that_comes_late_opens_its_recording_again(daemon: Daemon, part: Pa
         assert after["complete"]
 
 
+def test_what_is_dropped_twice_is_there_once(daemon: Daemon, part: Path) -> None:
+    names = [frigate(camera, moment) for camera in CAMERAS for moment in starts(SPRING, 30)]
+    with daemon.running() as client:
+        drop(part, daemon.watched, names)
+        before = settled(client, len(names), 60.0)
+
+        for day in list(daemon.watched.iterdir()):
+            shutil.copytree(day, daemon.watched / "again" / day.name)
+
+        assert settled(client, 2 * len(names), 60.0) == before
+        assert len(before) == 2
+        assert all("the same footage as" in job["reason"] for job in client.jobs()[-60:])
+
+
 @pytest.mark.reliability
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("since", [SPRING, AUTUMN], ids=["spring", "autumn"])

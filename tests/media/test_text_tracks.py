@@ -279,7 +279,7 @@ def test_text_beside_and_in_a_file_comes_in_order_of_time(tmp_path: Path) -> Non
     (tmp_path / "a.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nbeside it\n")
     (tmp_path / "a.de.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nbeside it\n")
 
-    cues = words_of(path, Sidecars())
+    cues = words_of(path, Sidecars(), read_tracks)
 
     assert [cue.text for cue in cues] == ["beside it", "in it"]
 
