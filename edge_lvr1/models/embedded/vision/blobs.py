@@ -74,6 +74,13 @@ class Box:
         """The box with `by` pixels more on every side."""
         return Box(self.x0 - by, self.y0 - by, self.x1 + by, self.y1 + by)
 
+    def within(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """Its rows and columns in a picture of that shape."""
+        return (
+            slice(max(0, int(self.y0)), max(0, min(shape[0], int(self.y1)))),
+            slice(max(0, int(self.x0)), max(0, min(shape[1], int(self.x1)))),
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blob:

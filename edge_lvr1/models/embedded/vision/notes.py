@@ -23,7 +23,8 @@ from edge_lvr1.errors import ModelError
 from edge_lvr1.models.embedded.vision.background import Background
 from edge_lvr1.models.embedded.vision.blobs import Box
 from edge_lvr1.models.embedded.vision.scene import LightWatch
-from edge_lvr1.models.embedded.vision.tracker import Track, Tracker
+from edge_lvr1.models.embedded.vision.track import Track
+from edge_lvr1.models.embedded.vision.tracker import Tracker
 from edge_lvr1.models.embedded.vision.watch import Watcher
 from edge_lvr1.models.embedded.wording import FULL, SceneEvent
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from edge_lvr1.models.embedded.vision import colours
-from edge_lvr1.models.embedded.vision.tracker import Track
+from edge_lvr1.models.embedded.vision.track import Track
 from edge_lvr1.models.embedded.wording import Kind
 
 MOST_KEPT = 10_000

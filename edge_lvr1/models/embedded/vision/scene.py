@@ -106,7 +106,7 @@ def agreement(edges: NDArray[np.float32], lit_edges: NDArray[np.float32]) -> flo
     1 also where the frame has hardly any: darkness and a covered lens are no other scene.
     """
     now, was = (cv2.GaussianBlur(each, (5, 5), 0) for each in (edges, lit_edges))
-    strong = now > np.maximum(_LEAST_EDGE, 4.0 * np.median(now))
+    strong = now > np.maximum(_LEAST_EDGE, 3.0 * np.median(now))
     if strong.mean() < _LEAST_STRONG:
         return 1.0
     known = was > np.maximum(0.5 * _LEAST_EDGE, 2.5 * np.median(was))
@@ -118,9 +118,11 @@ def agreement(edges: NDArray[np.float32], lit_edges: NDArray[np.float32]) -> flo
 def another(edges: NDArray[np.float32], lit_edges: NDArray[np.float32]) -> bool:
     """Whether a frame shows another scene, and not this one in another light.
 
-    Of cuts, both measures stay below 0.25 and 0.45; of light from elsewhere, one is above.
+    Over cuts among nine scenes likeness stayed below 0.22 and its sum with agreement below
+    0.71; where light changed most of a picture, likeness was above 0.4 or the sum above 0.9.
     """
-    return likeness(edges, lit_edges) < 0.4 and agreement(edges, lit_edges) < 0.5
+    like = likeness(edges, lit_edges)
+    return like < 0.4 and like + agreement(edges, lit_edges) < 0.8
 
 
 def displacement(

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_lvr1.media.frames import Frame
-from edge_lvr1.models.embedded.vision import blobs, colours, person, records, scene
+from edge_lvr1.models.embedded.vision import blobs, measure, records, scene
 from edge_lvr1.models.embedded.vision.background import LEARN, Background, Image, Light
 from edge_lvr1.models.embedded.vision.blobs import Blob, Box, Scene
 from edge_lvr1.models.embedded.vision.person import PersonLook, upright
 from edge_lvr1.models.embedded.vision.scene import LightWatch
-from edge_lvr1.models.embedded.vision.tracker import OUTLINE, Track, Tracker
+from edge_lvr1.models.embedded.vision.track import OUTLINE, Track
+from edge_lvr1.models.embedded.vision.tracker import Tracker
 from edge_lvr1.models.embedded.wording import Kind
 
 _GAP_S = 1.0
@@ -38,11 +39,6 @@ _LOOK_EVERY_S = 0.35
 _MOST_SAMPLES = 40
 _UPSET, _UPSET_MORE = 0.12, 0.08  # shares of the picture: at all, and beside the subjects
 _STRIDES = (0.012, 0.4)  # heights between two frames: slower is standing, faster is a jump
-_SHAPE_PX = (32, 32)
-_TORSO, _TORSO_SAYS = (0.18, 0.5), 0.25  # parts of a figure's height, and of its colours
-_ERODE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-_INNER = cv2.getStructuringElement(cv2.MORPH_RECT, (5, 5))
-_INNER_LEAST = 40
 _KEEP = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
 
 
@@ -171,7 +167,7 @@ class Watcher:
         for track in self.tracker.tracks:
             if track.confirmed:
                 box = track.predicted(time_s).grown(4)
-                occupied[_rows(box, occupied.shape), _columns(box, occupied.shape)] = True
+                occupied[box.within(occupied.shape)] = True
         return occupied
 
     def _upset(self, seen: Scene, mask: NDArray[np.uint8], light: Light, time_s: float) -> bool:
@@ -247,12 +243,12 @@ class Watcher:
         if moving and track.edge > OUTLINE:
             track.real_hits += 1
             track.clear_hits += not any(sides)
-        _shape(track, sum(sides), time_s)
+        measure.outline(track, sum(sides), time_s)
         if moving:
-            _through(track, seen)
+            measure.inner_edges(track, seen)
         self._vote(track, seen.image, moving, sides, time_s)
         if track.mask is not None and track.samples < _MOST_SAMPLES and track.hits % 2 == 0:
-            _sample(track, seen, whole=not any(sides))
+            measure.sample(track, seen, whole=not any(sides))
 
     def _vote(
         self, track: Track, image: Image, moving: bool, sides: list[bool], time_s: float
@@ -333,76 +329,11 @@ def kind_of(track: Track, tracker: Tracker) -> Kind | None:
 def _protected(found: list[Blob], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     keep = np.zeros(shape[:2], np.uint8)
     for blob in found:
-        rows, columns = _rows(blob.box, keep.shape), _columns(blob.box, keep.shape)
-        keep[rows, columns] |= blob.mask.astype(np.uint8)
+        keep[blob.box.within(keep.shape)] |= blob.mask.astype(np.uint8)
     return cv2.dilate(keep, _KEEP) > 0
 
 
 def _footprint(track: Track, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     where = np.zeros(shape[:2], np.uint8)
-    rows, columns = _rows(track.box, shape), _columns(track.box, shape)
-    where[rows, columns] = 1 if track.mask is None else track.mask.astype(np.uint8)
+    where[track.box.within(shape)] = 1 if track.mask is None else track.mask.astype(np.uint8)
     return cv2.dilate(where, _KEEP) > 0
-
-
-def _rows(box: Box, shape: tuple[int, ...]) -> slice:
-    return slice(max(0, int(box.y0)), max(0, min(shape[0], int(box.y1))))
-
-
-def _columns(box: Box, shape: tuple[int, ...]) -> slice:
-    return slice(max(0, int(box.x0)), max(0, min(shape[1], int(box.x1))))
-
-
-def _shape(track: Track, sides: int, time_s: float) -> None:
-    """Add how solid the outline is, and how like its last one."""
-    before, track.shape = track.shape, None
-    if track.mask is None or track.shared or sides > 1:
-        return
-    mask = track.mask.astype(np.uint8)
-    outline, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    hull = cv2.contourArea(cv2.convexHull(np.vstack(outline)))
-    track.solid_sum += min(1.0, float(mask.sum()) / max(hull, 1.0))
-    track.solid_count += 1
-    shape = np.asarray(cv2.resize(mask * 255, _SHAPE_PX, interpolation=cv2.INTER_AREA), np.uint8)
-    track.shape = shape
-    if before is not None and time_s == track.static_since_s:
-        both = np.minimum(before, shape).sum(dtype=np.int64)
-        either = np.maximum(before, shape).sum(dtype=np.int64)
-        track.rigid_sum += float(both / max(either, 1))
-        track.rigid_count += 1
-
-
-def _through(track: Track, seen: Scene) -> None:
-    """Add how far the edges within a track are those that the empty scene has there."""
-    if track.mask is None:
-        return
-    inner = cv2.erode(track.mask.astype(np.uint8), _INNER, borderValue=0) > 0
-    if inner.sum() < _INNER_LEAST:
-        return
-    here = _rows(track.box, seen.image.shape), _columns(track.box, seen.image.shape)
-    now, empty = seen.edges[here][inner], seen.lit_edges[here][inner]
-    now, empty = now - now.mean(), empty - empty.mean()
-    scale = float(np.sqrt((now @ now) * (empty @ empty)))
-    track.through_sum += float(now @ empty) / scale if scale > 0 else 0.0
-    track.through_count += 1
-
-
-def _sample(track: Track, seen: Scene, *, whole: bool) -> None:
-    assert track.mask is not None
-    rows, columns = _rows(track.box, seen.image.shape), _columns(track.box, seen.image.shape)
-    inner = cv2.erode(track.mask.astype(np.uint8), _ERODE, borderValue=0) > 0
-    inner[int(0.93 * inner.shape[0]) :] = False  # the shadow at its feet
-    image = seen.image[rows, columns]
-    if inner.sum() < 20:
-        return
-    shares = colours.count(image[inner], seen.gain)
-    if person.upright(track.box):  # what somebody wears is told by his jacket first
-        top, bottom = (int(part * inner.shape[0]) for part in _TORSO)
-        torso = image[top:bottom][inner[top:bottom]]
-        if len(torso) >= 20:
-            shares = (1 - _TORSO_SAYS) * shares + _TORSO_SAYS * colours.count(torso, seen.gain)
-    tally = track.whole if whole else track.partly
-    for name, share in zip(colours.NAMES, shares.tolist(), strict=True):
-        if share > 0.02:
-            tally[name] = tally.get(name, 0.0) + share
-    track.samples += whole

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lvr1.demo.scene import Actor, Scene, render
+from edge_lvr1.demo.scene import _DRAW, Actor, Scene, _draw_yard, render
 from edge_lvr1.domain import Caption, Level, Node, NodeId, Part, Span, TreePlan
-from edge_lvr1.media.frames import Footage
+from edge_lvr1.media.frames import Footage, Frame
 from edge_lvr1.models.base import Clip, Notes
 from edge_lvr1.models.embedded.vision.captioner import EmbeddedCaptioner
 from edge_lvr1.tree.plan import plan_tree
@@ -87,6 +88,79 @@ def shots(
     for index in range(round(seconds * FPS)):
         field = np.roll(fields[index % 5], int(random.integers(0, 90)), axis=1)
         yield np.clip(draw(index / FPS) + field, 0, 255).astype(np.uint8)
+
+
+class Painted(Footage):
+    """Footage that is painted when it is asked for: pictures of 320 x 180, noise, JPEG's traces.
+
+    `draw(time_s, random)` gives float or uint8 RGB of (180, 320, 3).
+    """
+
+    def __init__(
+        self,
+        duration_s: float,
+        draw: Callable[[float, np.random.Generator], NDArray[Any]],
+        noise: float = 4.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(())
+        self._duration_s = duration_s
+        self._draw = draw
+        self._seed = seed
+        random = np.random.default_rng(seed)
+        self._fields = [random.normal(0, noise, (180, 320, 3)) for _ in range(5)]
+
+    @property
+    def duration_s(self) -> float:
+        return self._duration_s
+
+    def every(
+        self, step_s: float, span: Span, max_side_px: int | None = None
+    ) -> Generator[Frame, None, None]:
+        first, end_s = math.ceil(span.start_s / step_s - 1e-9), min(span.end_s, self.duration_s)
+        random = np.random.default_rng(self._seed + first)
+        for index in range(first, math.ceil(end_s / step_s - 1e-9)):
+            shift = tuple(int(v) for v in random.integers(0, 60, 2))
+            field = np.roll(self._fields[index % 5], shift, axis=(0, 1))
+            noisy = self._draw(index * step_s, random).astype(np.float32) + field
+            sharp = np.ascontiguousarray(np.clip(noisy, 0, 255).astype(np.uint8)[..., ::-1])
+            _, coded = cv2.imencode(".jpg", sharp, [cv2.IMWRITE_JPEG_QUALITY, 80])
+            image = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+            assert image is not None
+            yield Frame(index * step_s, np.ascontiguousarray(image[..., ::-1], np.uint8))
+
+
+def staged(time_s: float, yard_empty: Image, actors: Iterable[Actor]) -> NDArray[np.float32]:
+    """The demo's yard (640 x 360) with actors, scaled down to (180, 320, 3)."""
+    image = yard_empty.copy()
+    for actor in actors:
+        x = actor.x_at(time_s)
+        if x is not None:
+            _DRAW[actor.kind](image, actor, x, None if actor.still.contains(time_s) else time_s)
+    return cv2.resize(image, (320, 180), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def empty_yard(seed: int = 7) -> Image:
+    """The demo's yard with nobody in it, (360, 640, 3)."""
+    return _draw_yard(np.random.default_rng(seed))
+
+
+def small_room(seed: int = 1) -> NDArray[np.float32]:
+    """`room` at (180, 320, 3)."""
+    return cv2.resize(room(seed), (320, 180), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def road() -> NDArray[np.float32]:
+    """A grey road with white lane markings and grass beyond, (180, 320, 3)."""
+    random = np.random.default_rng(0)
+    image = np.full((180, 320, 3), 95, np.float32)
+    image += cv2.resize(random.normal(0, 8, (30, 54)).astype(np.float32), (320, 180))[..., None]
+    image[:40] = random.normal(0, 15, (40, 320, 1)) + np.array((90, 120, 80))
+    for lane, y in enumerate((70, 110, 150)):
+        for x in range(-20, 320, 44):
+            cv2.rectangle(image, (x, y), (x + 22, y + 5 + lane), (225, 225, 220), -1)
+    cv2.line(image, (0, 45), (320, 45), (230, 230, 225), 2)
+    return np.clip(image, 0, 255)
 
 
 def watched(footage: Footage, active: Sequence[Span] | None = None) -> Notes:

@@ -29,6 +29,10 @@ def named(red: int, green: int, blue: int) -> str:
         ((120, 50, 160), "purple"),
         ((250, 185, 195), "pink"),
         ((110, 70, 40), "brown"),
+        ((44, 11, 13), "red"),  # a red jacket in deep shade
+        ((11, 40, 16), "green"),
+        ((40, 33, 28), "black"),  # black cloth in warm light
+        ((24, 8, 10), "black"),
     ],
 )
 def test_pixels_are_called_what_people_call_them(pixel: tuple[int, int, int], name: str) -> None:

@@ -85,6 +85,45 @@ def test_two_who_meet_in_one_blob_come_out_as_themselves() -> None:
     assert second.colours.argmax() == BLUE
 
 
+def test_who_was_hidden_comes_out_as_himself_seconds_later() -> None:
+    """Blue walks on behind red, who stands, and comes out at the other side 3 s later."""
+    red = 150
+    frames = [[blob(red), blob(40 + 8 * n, colour=BLUE)] for n in range(12)]
+    frames += [[blob(red)]] * 15
+    frames += [[blob(red), blob(176 + 8 * n, colour=BLUE)] for n in range(8)]
+
+    tracker = run(frames)
+
+    assert sorted(track.id for track in tracker.tracks) == [1, 2]
+    assert [t.colours.argmax() for t in sorted(tracker.tracks, key=lambda t: t.x)] == [RED, BLUE]
+
+
+def test_somebody_else_who_comes_out_is_somebody_else() -> None:
+    green = 3
+    frames = [[blob(150), blob(40 + 8 * n, colour=BLUE)] for n in range(12)]
+    frames += [[blob(150)]] * 15
+    frames += [[blob(150), blob(176 + 8 * n, colour=green)] for n in range(8)]
+
+    assert 3 in [track.id for track in run(frames).tracks]
+
+
+def test_head_and_legs_that_are_never_seen_as_one_are_one_walker() -> None:
+    """His jacket looks like the wall behind it all the way."""
+    frames = [[blob(20 + 8 * n, 60, 14, 14), blob(17 + 8 * n, 100, 22, 40)] for n in range(14)]
+
+    (track,) = run(frames).tracks
+
+    assert (track.box.y0, track.box.y1) == (60, 140)
+
+
+def test_vehicles_in_a_row_stay_apart() -> None:
+    frames = [
+        [blob(100 + n, 150 - 6 * n, 24, 16), blob(100 + n, 174 - 6 * n, 24, 22)] for n in range(14)
+    ]
+
+    assert len(run(frames).tracks) == 2
+
+
 def test_a_long_stay_costs_few_path_points() -> None:
     tracker = run([[blob(50)]] * 3000)
 
