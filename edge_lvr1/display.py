@@ -190,7 +190,7 @@ def _files(files: Sequence[str]) -> str:
     return files[0] if len(files) == 1 else f"{len(files)} files, {files[0]} to {files[-1]}"
 
 
-def _curve(activity: Mapping[str, Any], duration_s: float, columns: int = 96) -> RenderableType:
+def _curve(activity: Mapping[str, Any], duration_s: float, columns: int = 76) -> RenderableType:
     """Activity over time, the highest of each column; what counts as active is bright."""
     peaks = [0.0] * columns
     for time_s, score in zip(activity["times_s"], activity["scores"], strict=True):
