@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 from edge_lvr1.domain import Caption, Level, Node, Span
@@ -73,7 +74,7 @@ class EmbeddedCaptioner:
     def caption(self, clip: Clip) -> Written:
         """Write a node's caption from the notes, or by looking where they do not reach."""
         span = clip.node.span
-        known, frames = _known(clip)
+        known, frames = self._known(clip)
         return self._written(
             clip.node, memory.pieces(known, span), memory.events(known, span), frames
         )
@@ -90,7 +91,7 @@ class EmbeddedCaptioner:
     def video_qa(self, clip: Clip, query: str) -> str:
         """Look at the clip again, closer and at a higher rate, with the query in mind."""
         span = clip.node.span
-        known, _ = _known(clip)
+        known, _ = self._known(clip)
         pieces = memory.pieces(known, span)
         told = write(
             [sighting(piece) for piece in pieces],
@@ -99,6 +100,22 @@ class EmbeddedCaptioner:
             tally=False,
         )
         return " ".join([told, *look.again(clip.footage, span, known, pieces, query)])
+
+    def _known(self, clip: Clip) -> tuple[Notes, int]:
+        """Notes that cover the clip, and how many frames had to be looked at for them."""
+        span = clip.node.span
+        if clip.notes is not None:
+            memory.check(clip.notes)
+            if memory.covers(clip.notes, span):
+                return clip.notes, 0
+        frames = clip.footage.every(STEP_S, span, SIDE_PX)
+        held = list(islice(frames, round(self.window_s / STEP_S)))
+        watcher, count = _acquainted(held), 0
+        for frame in chain(held, frames):
+            watcher.step(frame)
+            count += 1
+        watcher.end(span.end_s)
+        return memory.dump(watcher, span.end_s, done=True), count
 
     def _window(
         self, footage: Footage, known: Notes | None, way: Sequence[Stretch]
@@ -174,20 +191,6 @@ def _once(events: Sequence[SceneEvent]) -> list[SceneEvent]:
     """Events without the repetition, by each span after it, that the list is full."""
     full = next((event for event in events if event.what == FULL), None)
     return [event for event in events if event.what != FULL or event is full]
-
-
-def _known(clip: Clip) -> tuple[Notes, int]:
-    """Notes that cover the clip, and how many frames had to be looked at for them."""
-    if clip.notes is not None:
-        memory.check(clip.notes)
-        if memory.covers(clip.notes, clip.node.span):
-            return clip.notes, 0
-    frames = list(clip.footage.every(STEP_S, clip.node.span, SIDE_PX))
-    watcher = _acquainted(frames)
-    for frame in frames:
-        watcher.step(frame)
-    watcher.end(clip.node.span.end_s)
-    return memory.dump(watcher, clip.node.span.end_s, done=True), len(frames)
 
 
 def _take_in(watcher: Watcher, footage: Footage, looks: Iterable[tuple[Frame, bool]]) -> None:
