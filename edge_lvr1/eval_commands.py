@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,8 +66,6 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
     """Ask the questions of a public dataset, and measure the answers."""
-    # That a clip could not be looked at is said to the agent, and counted, not told here.
-    logging.getLogger("edge_lvr1").setLevel(logging.ERROR)
     from edge_lvr1.evaluate.measure import Wanted, measure
     from edge_lvr1.evaluate.report import tables, to_json
 
@@ -85,7 +85,7 @@ def evaluate(
         baselines=baselines,
         workers=workers,
     )
-    with _progress() as progress:
+    with _quiet(), _progress() as progress:
         found = measure(config.load(flags, config_file), wanted, progress)
     for line in found.remarks:
         err.print(plain(line, style="yellow"))
@@ -93,6 +93,18 @@ def evaluate(
         _print_json(to_json(found.summary, found.baselines, found.about))
     else:
         out.print(tables(found.summary, found.baselines, str(found.about["agent"])))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """That a clip could not be looked at is said to the agent, and counted, not told here."""
+    log = logging.getLogger("edge_lvr1")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 class _Bar:

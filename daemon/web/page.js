@@ -156,10 +156,8 @@ function timeline(tree) {
   return box;
 }
 
-const SVG = "http://www.w3.org/2000/svg";
-
 function drawn(name, attributes) {
-  const element = document.createElementNS(SVG, name);
+  const element = document.createElementNS(at("drawing").namespaceURI, name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   return element;
 }
