@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 READ = "read"
 _BLOCK_BYTES = 1024 * 1024
 _BLOCKS_A_TURN = 16  # between two looks at whether a question waits
+_LEAST_BYTES_A_S = 16  # one small picture in a quarter of an hour
+_ANY_LENGTH_S = 3600.0  # up to here a length is believed whatever the size
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -96,6 +98,7 @@ class Intake:
         path = Path(job.path)
         root = self.root_of(path)
         found = self.decoder.probe(path)
+        _check_length(path, found.duration_s, job.size_bytes)
         zone = zone_for(root or path.parent, self.settings)
         placed = place(path, root, found, job.mtime_ns / 1e9, zone, self.patterns)
         return TakenFile(
@@ -126,6 +129,15 @@ def digest(
                 on_progress(READ, done, size_bytes)
                 between()
     return found.hexdigest()
+
+
+def _check_length(path: Path, duration_s: float, size_bytes: int) -> None:
+    """Raise MediaError where damaged times make days of a few kilobytes."""
+    if duration_s > _ANY_LENGTH_S and size_bytes < duration_s * _LEAST_BYTES_A_S:
+        raise MediaError(
+            f"{path.name} claims to last {duration_s / 3600:.1f} hours and has {size_bytes} "
+            "bytes: its times are damaged; copy it again"
+        )
 
 
 def _check_unchanged(job: Job) -> None:

@@ -19,6 +19,7 @@ from edge_lvr1.media.frames import Footage
 from edge_lvr1.media.patterns import PATTERNS
 from edge_lvr1.store.queues import Job, JobState
 from edge_lvr1.store.shelf import Shelf
+from tests.media_files import video
 
 Progress = list[tuple[str, int, int]]
 
@@ -182,6 +183,17 @@ def test_file_that_is_gone_or_empty_is_told(context: Context, tmp_path: Path) ->
     path.unlink()
     with pytest.raises(NotFoundError, match=r"a\.mp4 is gone"):
         work.take_in(job, lambda: None, lambda *told: None)
+
+
+def test_file_that_makes_days_of_a_few_kilobytes_is_refused(
+    context: Context, tmp_path: Path
+) -> None:
+    path = video(tmp_path / "a.mkv", [0.0, 1.0, 2.0, 400_000.0, 400_001.0])
+
+    with pytest.raises(MediaError, match=r"claims to last 111\.1 hours and has \d+ bytes"):
+        take(context, path)
+
+    assert context.trees.recordings() == []
 
 
 def test_recordings_of_a_long_file_follow_each_other_and_show_their_own_time(
