@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edge_lvr1.models.embedded.vision import colours, person
+from edge_lvr1.models.embedded.vision import colours, person, scene
 from edge_lvr1.models.embedded.vision.blobs import Scene
 from edge_lvr1.models.embedded.vision.track import Track
 
@@ -43,10 +43,7 @@ def inner_edges(track: Track, seen: Scene) -> None:
     if inner.sum() < _INNER_LEAST:
         return
     here = track.box.within(seen.image.shape)
-    now, empty = seen.edges[here][inner], seen.lit_edges[here][inner]
-    now, empty = now - now.mean(), empty - empty.mean()
-    scale = float(np.sqrt((now @ now) * (empty @ empty)))
-    track.through_sum += float(now @ empty) / scale if scale > 0 else 0.0
+    track.through_sum += scene.through(seen.edges[here][inner], seen.lit_edges[here][inner])
     track.through_count += 1
 
 

@@ -125,6 +125,15 @@ def another(edges: NDArray[np.float32], lit_edges: NDArray[np.float32]) -> bool:
     return like < 0.4 and like + agreement(edges, lit_edges) < 0.8
 
 
+def through(edges: NDArray[np.float32], lit_edges: NDArray[np.float32]) -> float:
+    """Correlation of the edges at the same pixels: high where the scene itself is seen."""
+    if edges.size == 0:
+        return 0.0
+    now, empty = edges - edges.mean(), lit_edges - lit_edges.mean()
+    scale = float(np.sqrt((now @ now) * (empty @ empty)))
+    return float(now @ empty) / scale if scale > 0 else 0.0
+
+
 def displacement(
     edges: NDArray[np.float32], lit_edges: NDArray[np.float32]
 ) -> tuple[int, int, float]:

@@ -38,6 +38,8 @@ _MOST_LOOKS = 48
 _LOOK_EVERY_S = 0.35
 _MOST_SAMPLES = 40
 _UPSET, _UPSET_MORE = 0.12, 0.08  # shares of the picture: at all, and beside the subjects
+_LIT, _LIT_THROUGH = 0.25, 0.6  # share of the picture, and how far the scene is seen in it
+_LIT_EDGE = 0.05
 _STRIDES = (0.012, 0.4)  # heights between two frames: slower is standing, faster is a jump
 _KEEP = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
 
@@ -90,7 +92,9 @@ class Watcher:
             return
         found = blobs.find(mask, seen)
         self.covered = sum(blob.area for blob in found) / mask.size
-        event = self.light.see(frame.time_s, scene.light_level(seen.lit), self.covered)
+        # Exposure answers to subjects; light that falls on a part of the scene is none.
+        subjects = sum(blob.area for blob in found if blob.edge > _LIT_EDGE) / mask.size
+        event = self.light.see(frame.time_s, scene.light_level(seen.lit), subjects)
         if event:
             self.events.append([round(event[0], 2), event[1]])
         for track in self.tracker.update(found, frame.time_s):
@@ -182,17 +186,21 @@ class Watcher:
             if still_off < 0.5 * float((seen.difference > 24).mean()):
                 self._camera(dx, dy, seen, light, time_s)
                 return True
-        changed = float((seen.changed > 24).mean())
-        if share > 0.5 and changed > 0.4:
-            if scene.another(seen.edges, seen.lit_edges):
-                self._cut(seen.image, time_s)
-            else:  # one lamp of several: no gain for the whole picture explains it
-                self.background.relight(seen.image, seen.lit, self._occupied(time_s))
-                self.relit = True
-                for track in self.tracker.tracks:
-                    track.last_s = time_s
+        sudden = share > 0.5 and float((seen.changed > 24).mean()) > 0.4
+        if sudden and scene.another(seen.edges, seen.lit_edges):
+            self._cut(seen.image, time_s)
+            return True
+        if sudden or (share > _LIT and scene.through(*_within(mask, seen)) > _LIT_THROUGH):
+            self._relight(seen, time_s)
             return True
         return False
+
+    def _relight(self, seen: Scene, time_s: float) -> None:
+        """One lamp of several, a blind, a cloud: no gain for the whole picture explains it."""
+        self.background.relight(seen.image, seen.lit, self._occupied(time_s))
+        self.relit = True
+        for track in self.tracker.tracks:
+            track.last_s = time_s
 
     def _camera(self, dx: int, dy: int, seen: Scene, light: Light, time_s: float) -> None:
         if not any(what == "camera" and time_s - when < 5.0 for when, what in self.events):
@@ -331,6 +339,11 @@ def _protected(found: list[Blob], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     for blob in found:
         keep[blob.box.within(keep.shape)] |= blob.mask.astype(np.uint8)
     return cv2.dilate(keep, _KEEP) > 0
+
+
+def _within(mask: NDArray[np.uint8], seen: Scene) -> tuple[NDArray[np.float32], ...]:
+    there = cv2.erode(mask, _KEEP) > 0  # not the line that a shadow draws around itself
+    return seen.edges[there], seen.lit_edges[there]
 
 
 def _footprint(track: Track, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av
+import cv2
+import numpy as np
 import pytest
 
 from edge_lvr1.domain import Caption, Level, NodeId, Span, TreePlan
@@ -15,6 +17,7 @@ from edge_lvr1.models.embedded.wording import Account, Kind, read
 from tests.footage import clip, truth
 from tests.models.embedded.vision.drawn import (
     Image,
+    Painted,
     caption_tree,
     film,
     open_footage,
@@ -127,6 +130,28 @@ def test_bottles_and_hands_are_nobody(bottles: Seen) -> None:
     assert captions
     assert all("person" not in captions[node.id].text for node in plan.nodes)
     assert {s.kind for s in whole(bottles).sightings} == {Kind.OTHER}
+
+
+@pytest.mark.parametrize("name", ["one-by-one-person.mp4", "car-detection.mp4", "bottle.mp4"])
+def test_a_camera_that_dims_and_keeps_its_colours_is_told_as_light(name: str) -> None:
+    """Only the brightness falls: no gain of red, green and blue explains all of the picture."""
+    with av.open(str(clip(name))) as container:
+        picture = next(container.decode(video=0)).to_ndarray(format="rgb24", width=320, height=180)
+    parts = cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb)
+    dim = parts.copy()
+    dim[..., 0] = (0.6 * parts[..., 0]).astype(np.uint8)
+
+    def draw(time_s: float, _: np.random.Generator) -> Image:
+        return cv2.cvtColor(dim if 8 <= time_s < 20 else parts, cv2.COLOR_YCrCb2RGB)
+
+    footage = Painted(30, draw)
+    account = read(told(footage, watched(footage)))
+
+    assert [(e.what, e.time_s) for e in account.events] == [
+        ("dims", pytest.approx(8.2, abs=0.7)),
+        ("brightens", pytest.approx(20.2, abs=0.7)),
+    ]
+    assert not account.sightings
 
 
 CHANGES: dict[str, Callable[[Image], Image]] = {

@@ -200,6 +200,22 @@ def test_one_lamp_of_two_that_is_switched_is_light(place: str, on: bool, what: s
     assert not found.sightings
 
 
+@pytest.mark.parametrize("place", ["room", "yard"])
+def test_a_blind_before_one_window_of_two_is_light(place: str) -> None:
+    shaded = np.where(BESIDE > 190, 0.5, 1.0)[..., None]
+
+    def draw(time_s: float, _: np.random.Generator) -> NDArray[Any]:
+        return SCENES[place] * (shaded if 8 <= time_s < 20 else 1.0)
+
+    found = account(Painted(30, draw))
+
+    assert [(e.what, e.time_s) for e in found.events] == [
+        ("dims", pytest.approx(8.2, abs=0.7)),
+        ("brightens", pytest.approx(20.2, abs=0.7)),
+    ]
+    assert not found.sightings
+
+
 @pytest.mark.parametrize("before", sorted(SCENES))
 @pytest.mark.parametrize("after", sorted(SCENES))
 @pytest.mark.parametrize("light", [0.5, 1.0])
