@@ -14,6 +14,7 @@ from edge_lvr1.daemon.offers import Offers
 from edge_lvr1.daemon.turnstile import Turnstile
 from edge_lvr1.media.decoder import HERE, Decoder
 from edge_lvr1.models.load import Backends
+from edge_lvr1.store.audit import AuditLog
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.glances import Glances
 from edge_lvr1.store.queues import BuildQueue, IngestQueue, QuestionQueue
@@ -66,6 +67,7 @@ class Context:
     offers: Offers
     turnstile: Turnstile
     backends: Backends
+    audit: AuditLog
     decoder: Decoder = HERE
     meaning: Meaning | None = None
     hub: Hub = field(default_factory=Hub)

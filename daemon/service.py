@@ -31,6 +31,7 @@ from edge_lvr1.media.clock_reading import rapid_ocr
 from edge_lvr1.media.decoder import Decoder
 from edge_lvr1.media.patterns import with_users
 from edge_lvr1.models.load import Backends, load_backends, remembering, tree_of
+from edge_lvr1.store.audit import AuditLog
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.glances import Glances
 from edge_lvr1.store.queues import BuildQueue, IngestQueue, QuestionQueue
@@ -172,6 +173,7 @@ def _compose(
         offers=offers,
         turnstile=turnstile,
         backends=backends,
+        audit=AuditLog(archive, time.time),
         decoder=decoder,
         meaning=meaning_of(archive, settings.data, backends.embedder),
     )

@@ -84,6 +84,17 @@ class Ingest(_Section):
     decoder_timeout_s: float = Field(
         default=60.0, gt=0, description="a child that gives nothing for so long is ended"
     )
+    found_by: dict[str, Literal["auto", "events", "polling"]] = Field(
+        default_factory=dict,
+        description="how new files of a watched folder are noticed; auto: by its file system",
+    )
+    poll_s: float = Field(default=10.0, gt=0, description="polled folders are looked at so often")
+    roots: tuple[Path, ...] = Field(
+        default=(), description="folders besides the watched ones that files may be offered from"
+    )
+    reserve_mb: int = Field(
+        default=512, ge=0, description="ingest pauses where the data folder's disk has less free"
+    )
 
 
 class Tree(_Section):
@@ -164,6 +175,77 @@ class Questions(_Section):
     carry: bool = Field(
         default=False, description="tell the agent what the recordings before came to"
     )
+    max_queued_per_client: int = Field(
+        default=25, ge=1, description="questions of one client waiting before 'busy'"
+    )
+    keep_days: float | None = Field(
+        default=None, gt=0, description="answers are kept so long; None: for ever"
+    )
+
+
+class Access(_Section):
+    """Who may do what. The daemon's own user and root may do everything.
+
+    Each role is given to the members of its groups, and includes the roles before it.
+    """
+
+    group: str = Field(default="edge-lvr1", description="whose members reach the socket")
+    ask: tuple[str, ...] = Field(default=("edge-lvr1",), description="groups that may ask")
+    ingest: tuple[str, ...] = Field(default=("edge-lvr1",), description="groups that may ingest")
+    admin: tuple[str, ...] = Field(
+        default=("edge-lvr1-admin",), description="groups that may hold and remove"
+    )
+    token_file: Path | None = Field(
+        default=None, description="what a browser must show; None: made in the data folder"
+    )
+    token_role: Literal["ask", "ingest", "admin"] = "ask"
+    proxy_users: tuple[str, ...] = Field(
+        default=("edge-lvr1-web",), description="users whose requests come from a browser's proxy"
+    )
+
+
+class Limits(_Section):
+    """What one client, and all together, may cost the daemon."""
+
+    max_body_kib: int = Field(default=64, ge=1)
+    max_header_kib: int = Field(default=16, ge=1)
+    max_connections: int = Field(default=64, ge=1, description="of all clients together")
+    max_connections_per_client: int = Field(default=32, ge=1)
+    requests_per_s: float = Field(default=50.0, gt=0, description="of one client, in the long run")
+    burst: int = Field(default=200, ge=1, description="requests of one client at once")
+    request_timeout_s: float = Field(
+        default=15.0, gt=0, description="a request that is not there whole by then is cut off"
+    )
+
+
+class KeepRule(_Section):
+    """What becomes of captions, pictures and vectors of a watched folder's footage."""
+
+    gone_days: float | None = Field(
+        default=None, ge=0, description="removed so long after the footage is gone; None: kept"
+    )
+    max_days: float | None = Field(
+        default=None, gt=0, description="removed when the footage is older, there or not"
+    )
+    max_gb: float | None = Field(
+        default=None, gt=0, description="the oldest are removed while the footage is more"
+    )
+
+
+class Keep(_Section):
+    """Retention, backups, and the hours in which the database is tidied."""
+
+    default: KeepRule = KeepRule()
+    roots: dict[str, KeepRule] = Field(
+        default_factory=dict, description="rules of single watched folders"
+    )
+    every_h: float = Field(default=1.0, gt=0, description="how often the rules are applied")
+    backup_dir: Path | None = Field(default=None, description="None: backups in the data folder")
+    backup_every_h: float | None = Field(default=24.0, gt=0, description="None: no backups")
+    backups: int = Field(default=7, ge=1, description="so many are kept, the oldest go")
+    quiet_hours: str = Field(
+        default="02:00-05:00", description="local time in which the database is tidied"
+    )
 
 
 class Settings(BaseSettings):
@@ -186,6 +268,9 @@ class Settings(BaseSettings):
     models: Models = Models()
     server: ModelServer = ModelServer()
     questions: Questions = Questions()
+    access: Access = Access()
+    limits: Limits = Limits()
+    keep: Keep = Keep()
 
     @property
     def socket_path(self) -> Path:

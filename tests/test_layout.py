@@ -20,7 +20,7 @@ TOP = {"edge_lvr1": "edge_lvr1", "daemon": "edge_lvr1.daemon", "export": "edge_l
 
 # A module may import from its own layer's package and from layers to the left of it only.
 LAYERS = [
-    {"domain", "errors"},
+    {"domain", "errors", "access"},
     {"config", "bundle", "prompts"},
     {"media", "store"},
     {"models"},

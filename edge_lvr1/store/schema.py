@@ -264,6 +264,34 @@ END"""
         )
     ),
 )
+# What happened, in order; each row's hash covers the row before, so that nothing in the middle
+# can be changed or taken out unnoticed.
+_AUDIT = (
+    """
+CREATE TABLE audit (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    at TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    who TEXT NOT NULL,
+    what TEXT NOT NULL,
+    hash TEXT NOT NULL
+)""",
+    *(
+        f"""
+CREATE TRIGGER audit_is_not_{name} BEFORE {event} ON audit BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END"""
+        for name, event in (("changed", "UPDATE"), ("shortened", "DELETE"))
+    ),
+)
+# What no rule removes: recordings that are evidence.
+_HOLDS = """
+CREATE TABLE holds (
+    recording INTEGER PRIMARY KEY REFERENCES recordings(id) ON DELETE RESTRICT,
+    reason TEXT NOT NULL,
+    who TEXT NOT NULL,
+    since_s REAL NOT NULL
+)"""
 _INDICES = (
     "CREATE INDEX recordings_by_camera ON recordings(camera, starts_epoch_s)",
     "CREATE INDEX recordings_by_start ON recordings(starts_epoch_s)",
@@ -334,5 +362,25 @@ def m004_search_over_a_million(db: Database) -> None:
         "CREATE TABLE vectors_wanted (node INTEGER PRIMARY KEY)",
         *(f"DROP TRIGGER captions_{name}" for name in ("added", "removed", "changed")),
         *_SEALING_TRIGGERS,
+    ):
+        db.execute(sql)
+
+
+@migrations()
+def m005_trust(db: Database) -> None:
+    """The audit log, holds, footage that is gone, and who asked which question."""
+    for sql in (
+        *_AUDIT,
+        _HOLDS,
+        # Since when the file is not there any more, its watched folder being there.
+        "ALTER TABLE files ADD COLUMN gone_s REAL",
+        "ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
+        "DROP INDEX jobs_by_state",
+        "CREATE INDEX jobs_by_state ON jobs(state, priority DESC, id)",
+        "ALTER TABLE questions ADD COLUMN client TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE questions ADD COLUMN key TEXT",
+        "ALTER TABLE questions ADD COLUMN asked_by TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE questions ADD COLUMN served_s REAL",
+        "CREATE UNIQUE INDEX questions_by_key ON questions(client, key) WHERE key IS NOT NULL",
     ):
         db.execute(sql)

@@ -18,6 +18,7 @@ from edge_lvr1.domain import Part, Recording, StartSource
 from edge_lvr1.media.frames import Footage
 from edge_lvr1.models.load import Backends, tree_of
 from edge_lvr1.models.residency import Residency
+from edge_lvr1.store.audit import AuditLog
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.glances import Glances
 from edge_lvr1.store.queues import BuildQueue, IngestQueue, QuestionQueue
@@ -63,6 +64,7 @@ def context(settings: Settings) -> Iterator[Context]:
             offers=Offers(Settling(1.0, lambda: 0.0), jobs, turnstile.news),
             turnstile=turnstile,
             backends=Backends(FakeCaptioner(), ScriptedAgent(), Residency()),
+            audit=AuditLog(archive, lambda: 1000.0),
         )
 
 
