@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
 from edge_lvr1.config import Settings
+from edge_lvr1.daemon.faults import Faults
 from edge_lvr1.daemon.hub import Hub
 from edge_lvr1.daemon.offers import Offers
 from edge_lvr1.daemon.turnstile import Turnstile
@@ -72,6 +73,7 @@ class Context:
     meaning: Meaning | None = None
     hub: Hub = field(default_factory=Hub)
     activity: Activity = field(default_factory=Activity)
+    faults: Faults = field(default_factory=Faults)
     clock: Callable[[], float] = time.time
     started_s: float = field(default_factory=time.time)
 

@@ -290,6 +290,21 @@ class ModelOut(_Out):
     memory_mb: int
 
 
+class FaultOut(_Out):
+    """Something that is wrong now, and since when."""
+
+    key: Shown
+    sentence: Shown
+    since: datetime
+
+
+class HealthOut(_Out):
+    """`ok`, or `degraded` with what is wrong; the daemon serves either way."""
+
+    status: str
+    faults: list[FaultOut]
+
+
 class StatusOut(_Out):
     """How the daemon is."""
 
@@ -313,6 +328,7 @@ class StatusOut(_Out):
     jobs: dict[str, int]
     questions: dict[str, int]
     current: JobOut | None
+    faults: list[FaultOut] = []
 
 
 def evidence_out(evidence: Evidence) -> EvidenceOut:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -13,6 +14,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from edge_lvr1.daemon.context import Context, Doing, program_version
 from edge_lvr1.daemon.metrics import ArchiveMetrics
 from edge_lvr1.daemon.schemas import (
+    FaultOut,
+    HealthOut,
     JobOut,
     JobsOut,
     ModelOut,
@@ -72,10 +75,11 @@ def service_routes(context: Context) -> APIRouter:
         return _status(context)
 
     @routes.get("/healthz")
-    def healthz() -> dict[str, str]:
-        """200 while the daemon serves and its database answers."""
+    def healthz() -> HealthOut:
+        """200 while the daemon serves and its database answers, with what is wrong."""
         context.questions.queued()
-        return {"status": "ok"}
+        faults = _faults(context)
+        return HealthOut(status="degraded" if faults else "ok", faults=faults)
 
     @routes.get("/metrics", response_class=Response)
     def metrics() -> Response:
@@ -141,7 +145,19 @@ def _status(context: Context) -> StatusOut:
             "running": len(context.questions.list(QuestionState.RUNNING)),
         },
         current=_job(current, doing) if current else None,
+        faults=_faults(context),
     )
+
+
+def _faults(context: Context) -> list[FaultOut]:
+    return [
+        FaultOut(
+            key=fault.key,
+            sentence=fault.sentence,
+            since=datetime.fromtimestamp(fault.since_s, timezone.utc),
+        )
+        for fault in context.faults.now()
+    ]
 
 
 def _current(context: Context, doing: Sequence[Doing]) -> Job | None:

@@ -262,11 +262,17 @@ def findings(found: Sequence[Finding]) -> RenderableType:
 
 def status(found: Mapping[str, Any]) -> RenderableType:
     """The daemon's state, a line a fact."""
-    rows = [
-        (key.replace("_", " "), _fact(value)) for key, value in found.items() if key != "current"
+    rows: list[tuple[str, str | Text]] = [
+        (key.replace("_", " "), _fact(value))
+        for key, value in found.items()
+        if key not in ("current", "faults")
     ]
     current = found.get("current")
     rows.append(("captioning", _current(current) if current else "-"))
+    rows += [
+        ("fault", plain(f"{one['sentence']} (since {wall_clock(one['since'])})", style="red"))
+        for one in found.get("faults", ())
+    ]
     return table(("", ""), rows)
 
 

@@ -108,3 +108,12 @@ def test_untrusted_text_is_not_read_as_markup() -> None:
 
     assert "[bold]x[/bold]" in text
     assert "\x1b]0;" not in text
+
+
+def test_status_shows_each_fault_with_its_time() -> None:
+    fault = {"key": "disk", "sentence": "the disk is full", "since": "2026-03-14T09:30:00Z"}
+
+    told = drawn(display.status({"version": "1", "current": None, "faults": [fault]}))
+
+    assert "fault" in told
+    assert "the disk is full (since 2026-03-14 09:30:00+00:00)" in told

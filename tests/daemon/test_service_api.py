@@ -135,7 +135,7 @@ def test_health_and_metrics_answer(http: Http, recording: Recording, context: Co
 
     metrics = http.get("/metrics").text.splitlines()
 
-    assert http.get("/healthz").json() == {"status": "ok"}
+    assert http.get("/healthz").json() == {"status": "ok", "faults": []}
     assert "edge_lvr1_recordings 1.0" in metrics
     assert "edge_lvr1_captions 14.0" in metrics
     assert 'edge_lvr1_questions_answered{verdict="not_found"} 1.0' in metrics
