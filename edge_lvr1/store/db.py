@@ -92,13 +92,17 @@ class Archive:
             database.rollback()
 
     @contextmanager
-    def transaction(self) -> Iterator[Database]:
+    def transaction(self, *, durable: bool = False) -> Iterator[Database]:
         """A write transaction, begun immediately so that what is read in it stays true.
 
-        Commits at the end, rolls back on any exception. Not to be nested.
+        Commits at the end, rolls back on any exception. Not to be nested. With `durable` it is
+        on the disk when this returns, with all commits before it: for what somebody is told
+        has been accepted. Any other outlives a kill, and may be undone by a power cut.
         """
         database = self.connect()
         try:
+            # In WAL mode NORMAL syncs at checkpoints alone, FULL at each commit.
+            database.conn.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             database.conn.execute("BEGIN IMMEDIATE")
             try:
                 yield database

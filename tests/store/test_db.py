@@ -27,6 +27,16 @@ def test_file_is_created_with_its_folder_and_durable_settings(tmp_path: Path) ->
         assert archive.row("PRAGMA busy_timeout") == {"timeout": 30000}
 
 
+def test_only_durable_transactions_wait_for_the_disk(tmp_path: Path) -> None:
+    with Archive(tmp_path / "archive.db").open() as archive:
+        with archive.transaction(durable=True):
+            durable = archive.row("PRAGMA synchronous")
+        with archive.transaction():
+            other = archive.row("PRAGMA synchronous")
+
+    assert (durable, other) == ({"synchronous": 2}, {"synchronous": 1})
+
+
 def test_opening_again_applies_nothing_twice(tmp_path: Path) -> None:
     path = tmp_path / "archive.db"
     with Archive(path).open() as archive:
