@@ -283,6 +283,15 @@ CREATE TRIGGER audit_is_not_{name} BEFORE {event} ON audit BEGIN
 END"""
         for name, event in (("changed", "UPDATE"), ("shortened", "DELETE"))
     ),
+    # INSERT OR REPLACE deletes without waking the trigger above.
+    """
+CREATE TRIGGER audit_is_not_overwritten BEFORE INSERT ON audit
+WHEN new.number <= (SELECT coalesce(max(number), 0) FROM audit) BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END""",
+    "CREATE INDEX audit_by_kind ON audit(kind, number)",
+    "CREATE INDEX audit_by_question ON audit(json_extract(what, '$.question'))",
+    "CREATE INDEX audit_by_content ON audit(json_extract(what, '$.sha256'))",
 )
 # What no rule removes: recordings that are evidence.
 _HOLDS = """
@@ -380,7 +389,14 @@ def m005_trust(db: Database) -> None:
         "ALTER TABLE questions ADD COLUMN client TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE questions ADD COLUMN key TEXT",
         "ALTER TABLE questions ADD COLUMN asked_by TEXT NOT NULL DEFAULT ''",
-        "ALTER TABLE questions ADD COLUMN served_s REAL",
+        # The request's hash, for a key that comes again with another; which turn it was given.
+        "ALTER TABLE questions ADD COLUMN request TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE questions ADD COLUMN turn INTEGER",
+        "ALTER TABLE questions ADD COLUMN deadline_s REAL",
         "CREATE UNIQUE INDEX questions_by_key ON questions(client, key) WHERE key IS NOT NULL",
+        "CREATE INDEX questions_waiting ON questions(client, number) WHERE state = 'queued'",
+        "CREATE INDEX questions_by_turn ON questions(turn)",
+        "CREATE INDEX questions_by_client ON questions(client, turn)",
+        "CREATE INDEX questions_by_end ON questions(finished_s)",
     ):
         db.execute(sql)
