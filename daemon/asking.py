@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone, tzinfo
+from datetime import datetime, timedelta, timezone, tzinfo
 
 from edge_lvr1.config import Questions
 from edge_lvr1.daemon.asked_scope import narrowed
 from edge_lvr1.daemon.cameras import no_camera
-from edge_lvr1.daemon.moments import moment_of
+from edge_lvr1.daemon.moments import iso_moment, moment_of
 from edge_lvr1.daemon.schemas import QuestionIn
 from edge_lvr1.domain import OPTION_LETTERS, Question, Scope
 from edge_lvr1.errors import QuestionError
+from edge_lvr1.store.text import to_json
 from edge_lvr1.store.trees import Trees
 
 MOST_ROUNDS = 1000
 MOST_SECONDS = 86_400.0
+MOST_DEADLINE_S = 366 * 86_400.0
 
 
 def question_of(
@@ -47,7 +50,13 @@ def question_of(
         confirm=asked.confirm,
         about=read.about,
         read_as=read.read_as,
+        deadline=_deadline(asked, now),
     )
+
+
+def request_hash(asked: QuestionIn) -> str:
+    """What tells whether two requests ask the same: SHA-256 of their fields."""
+    return hashlib.sha256(to_json(asked.model_dump()).encode("ascii")).hexdigest()
 
 
 def scope_of(
@@ -124,6 +133,26 @@ def _seconds(seconds: float | None, limits: Questions) -> float:
     if not (math.isfinite(seconds) and 0 < seconds <= MOST_SECONDS):
         raise QuestionError(f"max_seconds must be above 0 and at most {MOST_SECONDS:g}")
     return seconds
+
+
+def _deadline(asked: QuestionIn, now: datetime) -> datetime | None:
+    """The deadline in UTC. Raises QuestionError for one that has passed or is none."""
+    if asked.deadline is not None and asked.deadline_s is not None:
+        raise QuestionError("give deadline or deadline_s, not both")
+    if asked.deadline_s is not None:
+        if not 0 < asked.deadline_s <= MOST_DEADLINE_S:
+            raise QuestionError(f"deadline_s must be above 0 and at most {MOST_DEADLINE_S:g}")
+        return (now + timedelta(seconds=asked.deadline_s)).astimezone(timezone.utc)
+    if asked.deadline is None:
+        return None
+    found = iso_moment(asked.deadline, now)
+    if found is None:
+        raise QuestionError(
+            "deadline is no time that is understood; write it like 2026-03-14T09:30:00+01:00"
+        )
+    if found <= now:
+        raise QuestionError(f"the deadline {asked.deadline} has passed; give a later one, or none")
+    return found.astimezone(timezone.utc)
 
 
 def _check_cameras(cameras: Sequence[str], trees: Trees) -> None:

@@ -25,7 +25,7 @@ def moment_of(text: str, now: datetime, name: str) -> datetime:
     """
     text = " ".join(text.split())
     if len(text) <= _MOST_CHARS and text:
-        found = _iso(text, now) or _span(text, now, name) or _parsed(text, now)
+        found = iso_moment(text, now) or _span(text, now, name) or _parsed(text, now)
         if found is not None:
             return found
     raise QuestionError(
@@ -34,10 +34,11 @@ def moment_of(text: str, now: datetime, name: str) -> datetime:
     )
 
 
-def _iso(text: str, now: datetime) -> datetime | None:
+def iso_moment(text: str, now: datetime) -> datetime | None:
+    """The moment that a text names in ISO 8601, in the zone of `now` where it names none."""
     try:
         # Python 3.10 reads no Z.
-        found = datetime.fromisoformat(re.sub(r"(?<=\d)[zZ]$", "+00:00", text))
+        found = datetime.fromisoformat(re.sub(r"(?<=\d)[zZ]$", "+00:00", text.strip()))
     except ValueError:
         return None
     return found if found.utcoffset() is not None else found.replace(tzinfo=now.tzinfo)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from edge_lvr1.daemon.asking import question_of
+from edge_lvr1.access import Role
+from edge_lvr1.config import Questions
+from edge_lvr1.daemon.access_rules import needs, told_who, who_of
+from edge_lvr1.daemon.asking import question_of, request_hash
 from edge_lvr1.daemon.context import Context
-from edge_lvr1.daemon.peer import peer_of
 from edge_lvr1.daemon.schemas import (
     AcceptedOut,
     AnswerOut,
@@ -26,32 +29,55 @@ from edge_lvr1.daemon.schemas import (
 )
 from edge_lvr1.daemon.zone import zone_of
 from edge_lvr1.domain import Step
-from edge_lvr1.store.queues import QuestionRecord, QuestionState
+from edge_lvr1.errors import BusyError, KeyReusedError
+from edge_lvr1.store.queues import Asked, QuestionRecord, QuestionState, Room
 
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE_S = 15.0  # proxies and clients give up on a stream that says nothing for long
 _STATES = {QuestionState.RUNNING: "running"}
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\x20-\x7e]+$",
+        description="the same key with the same question asks once, however often it is sent",
+    ),
+]
 
 
 def question_routes(context: Context) -> APIRouter:
     """/v1/questions and what is below it."""
-    routes = APIRouter(prefix="/v1/questions", tags=["questions"])
+    routes = APIRouter(prefix="/v1/questions", tags=["questions"], dependencies=[needs(Role.ASK)])
 
     @routes.post("", status_code=202)
-    def ask(asked: QuestionIn, request: Request) -> AcceptedOut:
-        """Queue a question; it is answered in its turn."""
+    def ask(
+        asked: QuestionIn,
+        request: Request,
+        response: Response,
+        idempotency_key: IdempotencyKey = None,
+    ) -> AcceptedOut:
+        """Queue a question; it is answered in its turn.
+
+        A request that comes again with its Idempotency-Key finds the question that it made.
+        """
+        who = who_of(request.scope)
+        how = Asked(who.client, told_who(who), idempotency_key, request_hash(asked))
         limits = context.settings.questions
-        zone = zone_of(context.settings.time_zone)
-        question = question_of(asked, limits, context.trees, context.clock, zone)
-        if not context.questions.put(question, limits.max_queued):
-            busy = f"the queue is full ({limits.max_queued} waiting); ask again later"
-            raise HTTPException(429, busy, {"retry-after": "10"})
-        context.turnstile.news()
-        log.info("question %s: asked by %s", question.id, peer_of(request.scope))
-        return AcceptedOut(
-            id=question.id, state="queued", events=f"/v1/questions/{question.id}/events"
-        )
+        try:
+            known = context.questions.again(how)
+            question_id = known or _queued(context, asked, how, limits)
+        except BusyError as error:
+            later = {"retry-after": str(math.ceil(error.retry_after_s))}
+            raise HTTPException(429, str(error), later) from error
+        except KeyReusedError as error:
+            raise HTTPException(409, str(error)) from error
+        if known is not None:
+            response.status_code = 200
+        state = context.questions.get(question_id).state.value
+        events = f"/v1/questions/{question_id}/events"
+        return AcceptedOut(id=question_id, state=state, events=events)
 
     @routes.get("")
     def questions(limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> QuestionsOut:
@@ -67,7 +93,7 @@ def question_routes(context: Context) -> APIRouter:
 
     @routes.delete("/{question_id}")
     def cancel(question_id: str) -> QuestionOut:
-        """Take a question back; one that is being answered ends after the round in hand."""
+        """Take a question back; one that is being answered ends within about a second."""
         context.questions.cancel(question_id)
         context.turnstile.news()
         context.hub.tell(question_id)
@@ -87,6 +113,17 @@ def question_routes(context: Context) -> APIRouter:
         )
 
     return routes
+
+
+def _queued(context: Context, asked: QuestionIn, how: Asked, limits: Questions) -> str:
+    """Queue what is asked; the id that it is known by."""
+    zone = zone_of(context.settings.time_zone)
+    question = question_of(asked, limits, context.trees, context.clock, zone)
+    room = Room(limits.max_queued, limits.max_queued_per_client)
+    question_id = context.questions.put(question, how, room)
+    context.turnstile.news()
+    log.info("question %s: asked by %s", question_id, how.by)
+    return question_id
 
 
 async def follow(context: Context, question_id: str) -> AsyncIterator[str]:
@@ -146,6 +183,7 @@ def _summary(record: QuestionRecord) -> AnswerOut:
         state=_STATES.get(record.state, record.state.value),
         asked_at=question.asked_at,
         options=list(question.options),
+        deadline=question.deadline,
         read_as=question.read_as,
         **answer_fields(record.answer),
     )

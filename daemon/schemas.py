@@ -68,6 +68,10 @@ class QuestionIn(_In):
     confirm: bool = Field(
         default=False, description="have the evidence of the answer looked at again"
     )
+    deadline: str | None = Field(
+        default=None, description="ISO 8601; after it nobody wants the answer any more"
+    )
+    deadline_s: float | None = Field(default=None, description="the same, in seconds from now")
 
 
 class PathIn(_In):
@@ -111,6 +115,7 @@ class AnswerOut(_Out):
     state: str = Field(description="queued, running, done or cancelled")
     asked_at: datetime
     options: list[Shown]
+    deadline: datetime | None = None
     verdict: str | None = None
     text: Shown = ""
     option: str | None = None

@@ -287,7 +287,8 @@ class Question:
     """What was asked, of which footage, with which budget.
 
     `about` is the text without the words that named its scope ("on camera 3 last night"),
-    where it had such; `read_as` says which scope was read from them.
+    where it had such; `read_as` says which scope was read from them. After `deadline`, a
+    moment of the wall clock, nobody wants the answer any more.
     """
 
     id: str
@@ -300,6 +301,7 @@ class Question:
     confirm: bool = False
     about: str = ""
     read_as: str = ""
+    deadline: datetime | None = None
 
     @property
     def letters(self) -> str:

@@ -7,6 +7,9 @@ EdgeLvr1Error
 +-- StoreError           the database cannot be opened, or is newer than this program
 +-- NotFoundError        a recording, node, question or file that is not there
 +-- QuestionError        a question that cannot be asked (empty, too long, bad options)
+|   +-- BusyError        too many questions wait; it says when to come back
+|   +-- KeyReusedError   an idempotency key came before with another question
++-- AccessError          somebody may not do what they asked for
 +-- DatasetError         a file of questions, captions or results is not of its format
 +-- ModelError           a captioner or an agent could not do its work
 |   +-- BundleError      a bundle cannot be written, or is damaged, foreign or of another role
@@ -44,6 +47,22 @@ class NotFoundError(EdgeLvr1Error):
 
 class QuestionError(EdgeLvr1Error):
     """A question that cannot be asked."""
+
+
+class BusyError(QuestionError):
+    """Too many questions wait; in `retry_after_s` there may be room."""
+
+    def __init__(self, why: str, retry_after_s: float) -> None:
+        super().__init__(why)
+        self.retry_after_s = retry_after_s
+
+
+class KeyReusedError(QuestionError):
+    """An idempotency key came before with another question."""
+
+
+class AccessError(EdgeLvr1Error):
+    """Somebody may not do what they asked for."""
 
 
 class DatasetError(EdgeLvr1Error):

@@ -41,11 +41,16 @@ class Leases:
         ]
         if not due:
             return None
-        place = min(due)
+        return self.give(db, min(due), owner, now_s + lease_s)
+
+    def give(
+        self, db: Database, place: int, owner: str, until_s: float
+    ) -> Mapping[str, Any] | None:
+        """Lease one row, whatever its turn; None where it is not there."""
         db.execute(
             f"UPDATE {self.table} SET lost = lost + (state = ?), state = ?, owner = ?, "
             f"lease = lease + 1, leased_until_s = ? WHERE {self.order} = ?",
-            [self.state, self.state, owner, now_s + lease_s, place],
+            [self.state, self.state, owner, until_s, place],
         )
         return self.find(db, self.order, place)
 

@@ -1,8 +1,14 @@
-"""The question queue: questions in the order asked, their steps, their answers."""
+"""The question queue: questions in fair turn, their steps, their answers.
+
+Deadlines are moments of the wall clock, since a question outlives the process that took it:
+one whose deadline passes while it waits ends there. How long one may run is for whoever
+runs it, by a clock that nobody sets.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,8 +17,10 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from edge_lvr1.access import DAEMON
 from edge_lvr1.domain import Answer, Question, Step, Verdict
-from edge_lvr1.errors import NotFoundError, QuestionError
+from edge_lvr1.errors import BusyError, KeyReusedError, NotFoundError, QuestionError
+from edge_lvr1.store.audit import add_entry
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.leases import Leases
 from edge_lvr1.store.records import (
@@ -24,8 +32,16 @@ from edge_lvr1.store.records import (
     step_out,
 )
 from edge_lvr1.store.text import clean, to_json
+from edge_lvr1.store.turns import give_turn, next_in_turn, wait_s, waiting
 
 _MOST_LISTED = 100_000
+_DAY_S = 86_400.0
+_PRUNED_AT_ONCE = 500  # a transaction that others wait for
+_LATE = "WHERE state = 'queued' AND deadline_s <= ?"
+_HELD = (
+    "EXISTS (SELECT 1 FROM json_each(questions.answer, '$.evidence') found JOIN holds "
+    "ON holds.recording = json_extract(found.value, '$.recording'))"
+)
 _MOST_LOST = 3
 """Times that the program may end while it answers a question."""
 
@@ -61,6 +77,29 @@ class QuestionRecord:
         return self.state in (QuestionState.DONE, QuestionState.CANCELLED)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a question came.
+
+    `client` is whom limits and keys are counted by, `by` how people are told who it was.
+    A `key` that comes again from the same client with the same `request` (a hash of what was
+    sent) is the same question.
+    """
+
+    client: str = ""
+    by: str = ""
+    key: str | None = None
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many questions may wait, of all clients together and of one; None is no limit."""
+
+    in_all: int | None = None
+    of_client: int | None = None
+
+
 _QUESTIONS = Leases("questions", "number", QuestionState.RUNNING.value)
 
 
@@ -71,31 +110,58 @@ class QuestionQueue:
         self._archive = archive
         self._clock = clock
 
-    def put(self, question: Question, max_queued: int | None = None) -> bool:
-        """Queue a question; False, and nothing stored, where `max_queued` wait already.
+    def put(
+        self,
+        question: Question,
+        asked: Asked = Asked(),
+        room: Room = Room(),
+    ) -> str:
+        """Queue a question; the id that it is known by.
 
-        Raises QuestionError where another question has its id.
+        That is its own, or, where its client sent the same key before, the id that the
+        question had then: nothing is queued twice. Raises BusyError where there is no room,
+        KeyReusedError where the key came with another request, QuestionError where another
+        question has its id.
         """
         with self._archive.transaction() as db:
-            if max_queued is not None and _waiting(db) >= max_queued:
-                return False
+            if known := _known(db, asked):
+                return known
+            _check_room(db, asked.client, room)
             try:
                 db.execute(
-                    "INSERT INTO questions(id, question) VALUES (?, ?)",
-                    [clean(question.id), to_json(question_out(question))],
+                    "INSERT INTO questions(id, question, client, asked_by, key, request, "
+                    "deadline_s) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    [
+                        clean(question.id),
+                        to_json(question_out(question)),
+                        clean(asked.client),
+                        clean(asked.by),
+                        asked.key,
+                        asked.request,
+                        question.deadline.timestamp() if question.deadline else None,
+                    ],
                 )
             except sqlite3.IntegrityError:
                 raise QuestionError(f"there is a question {question.id} already") from None
-        return True
+        return question.id
+
+    def again(self, asked: Asked) -> str | None:
+        """The id that the same key had before; None where it is new. Raises KeyReusedError."""
+        return _known(self._archive.connect(), asked)
 
     def lease(self, owner: str, lease_s: float) -> QuestionRecord | None:
-        """The question that has waited longest, for one worker; None where none waits.
+        """The question whose turn it is, for one worker; None where none waits.
 
         Steps of an attempt that died are deleted: a question is answered once, from its
-        start. One that keeps taking the program down is answered as failed on the way.
+        start. One that keeps taking the program down is answered as failed on the way, and
+        one whose deadline has passed as given up.
         """
         with self._archive.transaction() as db:
-            while row := _QUESTIONS.take(db, owner, self._clock(), lease_s):
+            self._expire(db)
+            now_s = self._clock()
+            while (number := next_in_turn(db, now_s)) is not None:
+                row = _QUESTIONS.give(db, number, owner, now_s + lease_s)
+                assert row is not None
                 _delete_steps(db, row)
                 if row["cancelled"]:
                     self._finish(db, row, None)
@@ -103,8 +169,17 @@ class QuestionQueue:
                     ended = f"the program ended {row['lost']} times while answering it"
                     self._finish(db, row, Answer(Verdict.FAILED, ended))
                 else:
+                    give_turn(db, number)
                     return _record(row)
         return None
+
+    def expire(self) -> tuple[str, ...]:
+        """End the waiting questions whose deadline has passed; their ids."""
+        late = "SELECT 1 FROM questions INDEXED BY questions_waiting " + _LATE
+        if self._archive.row(f"{late} LIMIT 1", [self._clock()]) is None:
+            return ()
+        with self._archive.transaction() as db:
+            return self._expire(db)
 
     def renew(self, question: QuestionRecord, lease_s: float) -> bool:
         """Hold a question for `lease_s` from now; False where the lease was lost."""
@@ -123,8 +198,8 @@ class QuestionQueue:
             _delete_steps(db, row)
             if row["cancelled"]:
                 self._finish(db, row, None)
-            else:
-                _QUESTIONS.settle(db, row, QuestionState.QUEUED.value)
+            else:  # its turn was none
+                _QUESTIONS.settle(db, row, QuestionState.QUEUED.value, turn=None)
             return True
 
     def release_all(self) -> int:
@@ -210,7 +285,27 @@ class QuestionQueue:
 
     def queued(self) -> int:
         """How many questions wait."""
-        return _waiting(self._archive.connect())
+        return waiting(self._archive.connect())
+
+    def prune(self, now_s: float, keep_days: float) -> int:
+        """Remove questions that ended more than `keep_days` ago, with their steps; how many.
+
+        Those whose evidence lies in a recording that is held stay.
+        """
+        ended_before_s = now_s - keep_days * _DAY_S
+        removed = 0
+        while True:
+            with self._archive.transaction() as db:
+                gone = db.execute(
+                    "DELETE FROM questions WHERE number IN (SELECT number FROM questions "
+                    f"WHERE finished_s < ? AND NOT {_HELD} LIMIT {_PRUNED_AT_ONCE})",
+                    [ended_before_s],
+                ).rowcount
+                removed += gone
+                if gone:
+                    add_entry(db, now_s, "question.removed", DAEMON, {"questions": gone})
+            if gone < _PRUNED_AT_ONCE:
+                return removed
 
     def verdicts(self) -> dict[Verdict, int]:
         """How many answers have each verdict."""
@@ -221,15 +316,60 @@ class QuestionQueue:
         found = {row["verdict"]: row["answers"] for row in rows}
         return {verdict: found.get(verdict.value, 0) for verdict in Verdict}
 
+    def _expire(self, db: Database) -> tuple[str, ...]:
+        late = f"SELECT * FROM questions INDEXED BY questions_waiting {_LATE}"
+        rows = list(db.query(late, [self._clock()]))
+        for row in rows:
+            self._finish(db, row, Answer(Verdict.GAVE_UP, _too_late(row)))
+        return tuple(str(row["id"]) for row in rows)
+
     def _finish(self, db: Database, row: Mapping[str, Any], answer: Answer | None) -> None:
         state = QuestionState.CANCELLED if row["cancelled"] else QuestionState.DONE
         told = None if answer is None else to_json(answer_out(answer))
         _QUESTIONS.settle(db, row, state.value, answer=told, finished_s=self._clock())
 
 
-def _waiting(db: Database) -> int:
-    waiting = "SELECT count(*) FROM questions WHERE state = 'queued'"
-    return int(db.execute(waiting).fetchone()[0])
+def _known(db: Database, asked: Asked) -> str | None:
+    """The id of the question that came with this key; None where it is new."""
+    if asked.key is None:
+        return None
+    found = db.execute(
+        "SELECT id, request FROM questions WHERE client = ? AND key = ?",
+        [clean(asked.client), asked.key],
+    ).fetchone()
+    if found is None:
+        return None
+    if found[1] != asked.request:
+        raise KeyReusedError(
+            f"this Idempotency-Key came before with another question ({found[0]}); "
+            "use a new key for each question"
+        )
+    return str(found[0])
+
+
+def _check_room(db: Database, client: str, room: Room) -> None:
+    if room.in_all is not None and (number := waiting(db)) >= room.in_all:
+        seconds = wait_s(db, number)
+        raise BusyError(
+            f"the queue is full ({number} waiting); ask again in about {_rounded(seconds)} s",
+            seconds,
+        )
+    if room.of_client is not None and (number := waiting(db, clean(client))) >= room.of_client:
+        seconds = wait_s(db, number)
+        raise BusyError(
+            f"{number} questions of yours wait already; ask again in about {_rounded(seconds)} s",
+            seconds,
+        )
+
+
+def _rounded(seconds: float) -> int:
+    return math.ceil(seconds)
+
+
+def _too_late(row: Mapping[str, Any]) -> str:
+    deadline = question_in(json.loads(row["question"])).deadline
+    told = deadline.isoformat(" ", "seconds") if deadline else "it was set"
+    return f"Not begun by its deadline ({told})."
 
 
 def _delete_steps(db: Database, row: Mapping[str, Any]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from edge_lvr1.store.builds import Build, BuildQueue, BuildState
 from edge_lvr1.store.ingest import IngestQueue, Job, JobState
-from edge_lvr1.store.questions import QuestionQueue, QuestionRecord, QuestionState
+from edge_lvr1.store.questions import Asked, QuestionQueue, QuestionRecord, QuestionState, Room
 
 __all__ = [
+    "Asked",
     "Build",
     "BuildQueue",
     "BuildState",
@@ -16,4 +17,5 @@ __all__ = [
     "QuestionQueue",
     "QuestionRecord",
     "QuestionState",
+    "Room",
 ]

@@ -49,6 +49,7 @@ def question_out(question: Question) -> dict[str, Any]:
         "confirm": question.confirm,
         "about": question.about,
         "read_as": question.read_as,
+        "deadline": question.deadline.isoformat() if question.deadline else None,
     }
 
 
@@ -75,6 +76,7 @@ def question_in(stored: Mapping[str, Any]) -> Question:
         confirm=stored.get("confirm", False),
         about=stored.get("about", ""),
         read_as=stored.get("read_as", ""),
+        deadline=datetime.fromisoformat(told) if (told := stored.get("deadline")) else None,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def test_answer_is_told_with_evidence_and_steps(
     told = http.get(f"/v1/questions/{question}").json()
 
     steps = told.pop("steps")
-    del told["asked_at"], told["options"]
+    del told["asked_at"], told["options"], told["deadline"]
     assert told == {
         "id": question,
         "question": "Is there a lorry?",
@@ -291,3 +292,97 @@ def test_full_queue_is_429(context: Context, settings: Settings) -> None:
 
     assert status == 429
     assert "the queue is full (1 waiting)" in sentence
+
+
+KEY = {"idempotency-key": "one-of-mine"}
+
+
+def test_request_that_comes_again_with_its_key_asks_once(http: Http, context: Context) -> None:
+    body = {"question": "Is there a lorry?"}
+    first = http.post("/v1/questions", json=body, headers=KEY)
+    again = http.post("/v1/questions", json={**body, "options": []}, headers=KEY)
+    without = http.post("/v1/questions", json=body)
+
+    assert (first.status_code, again.status_code, without.status_code) == (202, 200, 202)
+    assert first.json() == again.json()
+    assert context.questions.queued() == 2
+
+
+def test_key_finds_its_question_also_when_it_is_answered_and_the_queue_is_full(
+    context: Context, settings: Settings, recording: Recording
+) -> None:
+    few = settings.model_copy(update={"questions": Questions(max_queued=1)})
+    http = Http(create_app(replace(context, settings=few)))
+    first = http.post("/v1/questions", json={"question": "Why?"}, headers=KEY).json()["id"]
+    finish(context, recording)
+    ask(http)
+
+    again = http.post("/v1/questions", json={"question": "Why?"}, headers=KEY)
+
+    assert again.status_code == 200
+    assert (again.json()["id"], again.json()["state"]) == (first, "done")
+
+
+def test_key_that_comes_with_another_question_is_409(http: Http) -> None:
+    http.post("/v1/questions", json={"question": "Is there a lorry?"}, headers=KEY)
+
+    again = http.post("/v1/questions", json={"question": "Is there a van?"}, headers=KEY)
+
+    assert again.status_code == 409
+    assert "came before with another question" in again.json()["error"]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "a\tb", "caf\xe9"])
+def test_key_that_is_none_is_refused(http: Http, key: str) -> None:
+    headers = {"idempotency-key": key.encode("latin-1")}
+
+    response = http.post("/v1/questions", json={"question": "Why?"}, headers=headers)
+
+    assert response.status_code == 422
+    assert "dempotency-" in response.json()["error"]
+
+
+def test_busy_says_when_to_come_back(context: Context, settings: Settings) -> None:
+    few = settings.model_copy(update={"questions": Questions(max_queued_per_client=3)})
+    http = Http(create_app(replace(context, settings=few)))
+    for _ in range(3):
+        ask(http)
+
+    response = http.post("/v1/questions", json={"question": "Why?"})
+
+    assert response.status_code == 429
+    assert response.json()["error"].startswith("3 questions of yours wait already")
+    assert response.headers["retry-after"] == "30"  # nothing measured: 10 s each
+
+
+def test_deadline_is_a_moment_or_seconds_from_now(context: Context) -> None:
+    http = Http(create_app(replace(context, clock=lambda: 1000.0)))
+    seconds = ask(http, deadline_s=30)
+    moment = ask(http, deadline="1970-01-01T01:20:00+01:00")
+
+    assert context.questions.get(seconds).question.deadline == datetime.fromtimestamp(
+        1030.0, timezone.utc
+    )
+    assert context.questions.get(moment).question.deadline == datetime.fromtimestamp(
+        1200.0, timezone.utc
+    )
+    assert http.get(f"/v1/questions/{seconds}").json()["deadline"] == "1970-01-01T00:17:10Z"
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"deadline_s": 0}, "deadline_s must be above 0"),
+        ({"deadline_s": 1e300}, "deadline_s must be above 0"),
+        ({"deadline": "soon"}, "deadline is no time that is understood"),
+        ({"deadline": "1970-01-01T00:16:40Z"}, "has passed; give a later one"),
+        ({"deadline": "2100-01-01", "deadline_s": 5}, "not both"),
+    ],
+)
+def test_deadline_that_cannot_be_kept_is_refused(
+    http: Http, body: dict[str, Any], sentence: str
+) -> None:
+    status, told = refusal(http, **body)
+
+    assert status == 422
+    assert sentence in told

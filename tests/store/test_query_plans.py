@@ -7,12 +7,19 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from edge_lvr1.domain import Level, NodeId, Scope
+from edge_lvr1.domain import Answer, Level, NodeId, Scope, Verdict
 from edge_lvr1.store.db import Archive
-from edge_lvr1.store.queues import IngestQueue, JobState, QuestionQueue, QuestionState
+from edge_lvr1.store.queues import (
+    Asked,
+    IngestQueue,
+    JobState,
+    QuestionQueue,
+    QuestionState,
+    Room,
+)
 from edge_lvr1.store.search import search
 from edge_lvr1.store.trees import Trees
-from tests.store.footage import NOON, Clock, add, caption
+from tests.store.footage import NOON, Clock, add, caption, question
 
 
 def hot(archive: Archive) -> dict[str, Callable[[], object]]:
@@ -36,6 +43,10 @@ def hot(archive: Archive) -> dict[str, Callable[[], object]]:
         "cancelled": lambda: questions.cancelled("q1"),
         "steps": lambda: questions.steps("q1"),
         "queued": questions.queued,
+        "ask": lambda: questions.put(question(2), Asked("uid:1", key="k"), Room(100, 25)),
+        "a key that came before": lambda: questions.again(Asked("uid:1", key="k")),
+        "deadlines": questions.expire,
+        "old questions": lambda: questions.prune(0.0, 1.0),
         "answered questions": lambda: questions.list(QuestionState.DONE),
     }
 
@@ -67,7 +78,9 @@ def test_hot_queries_read_no_whole_table(tmp_path: Path) -> None:
 def _whole(step: str) -> bool:
     # A full-text look-up is a SCAN of its virtual table, and JSON lists are short. A row of
     # word_blocks (b) stands for 16,384 captions, and few captions wait to be sealed.
+    # Of questions, few wait at a time, and only these are in `questions_waiting`.
     short = ("VIRTUAL TABLE", "CONSTANT ROW", "SCAN b", "word_blocks", "words_gone", "_docsize")
+    short += ("questions_waiting", "SCAN waiting", "captions_fts_config")
     return not any(name in step for name in short)
 
 
@@ -96,5 +109,38 @@ def test_lease_costs_the_same_however_many_wait(archive: Archive) -> None:
         return len(ticks)
 
     few, many = cost(5), cost(5000)
+
+    assert many < 2 * few
+
+
+def test_asking_costs_the_same_however_many_were_answered(archive: Archive) -> None:
+    questions = QuestionQueue(archive, Clock())
+    database = archive.connect()
+    number = iter(range(10))
+
+    def cost() -> int:
+        ticks: list[None] = []
+        database.conn.set_progress_handler(lambda: ticks.append(None), 10)
+        for client in ("uid:1", "uid:2"):
+            one = question(next(number))
+            questions.put(one, Asked(client, key=one.id), Room(100, 25))
+        for _ in range(2):
+            record = questions.lease("worker", 60.0)
+            assert record is not None
+            questions.finish(record.question.id, Answer(Verdict.ANSWERED, "Yes."))
+        questions.expire()
+        assert questions.prune(0.0, 1.0) == 0
+        database.conn.set_progress_handler(None, 0)
+        return len(ticks)
+
+    few = cost()
+    with archive.transaction() as db:
+        db.execute(
+            "INSERT INTO questions(id, question, answer, state, client, key, turn, finished_s) "
+            "WITH RECURSIVE old(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM old WHERE n < 100000) "
+            "SELECT 'old' || n, '{}', '{\"seconds\": 1}', 'done', 'uid:' || (n % 3), n, n + 10, n "
+            "FROM old"
+        )
+    many = cost()
 
     assert many < 2 * few
