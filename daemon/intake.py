@@ -75,7 +75,7 @@ class Intake:
             return f"it is what {known.path} was"
         remark = f"the same footage as {known.path}"
         self.put_together()  # so that the recordings to be named are there
-        self.jobs.done(job, self.trees.of_file(known.path), remark)
+        self.jobs.done(job, self.trees.of_file(known.path), remark, sha256)
         return remark
 
     def put_together(self) -> int:

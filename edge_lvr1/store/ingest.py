@@ -13,6 +13,9 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from edge_lvr1.access import DAEMON
+from edge_lvr1.store.audit import add_entry
+from edge_lvr1.store.audited import FAILED, SAME
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.leases import Leases
 from edge_lvr1.store.text import clean, path_in, path_out, to_json
@@ -141,10 +144,11 @@ class IngestQueue:
         with self._archive.transaction() as db:
             return _JOBS.lose_all(db)
 
-    def done(self, job: Job, recordings: Sequence[int], reason: str = "") -> bool:
+    def done(self, job: Job, recordings: Sequence[int], reason: str = "", sha256: str = "") -> bool:
         """A job came to an end without a file of its own; False where the lease was lost.
 
-        `reason`: why, as "same footage as PATH". A file that changed meanwhile is queued again.
+        `reason`: why, as "same footage as PATH"; `sha256` of the file. One that changed
+        meanwhile is queued again.
         """
         with self._archive.transaction() as db:
             row = _JOBS.held(db, "id", job.id, job.lease)
@@ -161,6 +165,8 @@ class IngestQueue:
                 reason=clean(reason),
                 finished_s=self._clock(),
             )
+            told = {"path": job.path, "sha256": sha256, "reason": reason}
+            add_entry(db, self._clock(), SAME, DAEMON, {**told, "recordings": list(recordings)})
             return True
 
     def fail(self, job: Job, reason: str, retry: bool) -> bool:
@@ -258,6 +264,8 @@ class IngestQueue:
             reason=clean(reason),
             finished_s=self._clock(),
         )
+        what = {"path": path_out(row["path"]), "size_bytes": row["size_bytes"], "reason": reason}
+        add_entry(db, self._clock(), FAILED, DAEMON, what)
 
 
 def _which(state: JobState | None, jobs: Sequence[int] | None) -> tuple[str, list[Any]]:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from sqlite_utils import Database
 
 from edge_lvr1.domain import Confidence, Part, StartSource, TakenFile
+from edge_lvr1.store.audited import add_moved, add_taken
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.ingest import Job, place_job
 from edge_lvr1.store.rows import content_key, file_of, file_values, part_values
@@ -83,6 +84,7 @@ class Shelf:
         with self._archive.transaction() as db:
             if not place_job(db, job):
                 return False
+            add_taken(db, self._clock(), file)
             self._stir(db, path_in(file.path))
             db.execute("DELETE FROM files WHERE path = ?", [path_in(file.path)])
             db.execute(_INSERT_FILE, [*file_values(file), cell, self._clock()])
@@ -112,6 +114,7 @@ class Shelf:
         with self._archive.transaction() as db:
             if not place_job(db, job):
                 return False
+            add_moved(db, self._clock(), old, new)
             db.execute("DELETE FROM files WHERE path = ?", [path_in(new)])
             for table in ("files", "parts"):
                 db.execute(
