@@ -42,7 +42,7 @@ types: $(STAMP)
 	MYPYPATH=build/types $(BIN)/mypy -p edge_lvr1
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 clean:
 	rm -rf build dist *.egg-info $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -21,7 +21,7 @@ from tests.media_files import steady, video
 from tests.tiny_models import make_qwen3
 from tests.tiny_vl_models import make_checkpoint
 
-pytestmark = [pytest.mark.xdist_group("onnx"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 QUESTIONS = ["What happens?", "Is there a red car?", "How many people come by?"]
 

@@ -19,8 +19,6 @@ from edge_lvr1.demo.scene import YARD, Scene, render
 from edge_lvr1.domain import Span
 from edge_lvr1.follow import follow_jobs
 
-pytestmark = pytest.mark.xdist_group("cli")
-
 # Sixteen seconds: one figure comes, stands and goes.
 SHORT = Scene(
     duration_s=16.0,

@@ -16,7 +16,7 @@ from edge_lvr1.domain import Span
 from edge_lvr1.follow import follow_jobs, follow_question
 from tests.footage import clip, truth
 
-pytestmark = [pytest.mark.footage, pytest.mark.xdist_group("main_job")]
+pytestmark = pytest.mark.footage
 
 PEOPLE, CARS, BOTTLES = "one-by-one-person.mp4", "car-detection.mp4", "bottle.mp4"
 MOST_ROUNDS = 10

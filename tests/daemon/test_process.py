@@ -23,8 +23,6 @@ from edge_lvr1.errors import NotFoundError, QuestionError, Unreachable
 from tests.daemon.processes import WITHIN_S, Daemon, ended_jobs, until
 from tests.media_files import audio_only, steady, truncated_mp4, video, without_moov
 
-pytestmark = pytest.mark.xdist_group("daemon")
-
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
