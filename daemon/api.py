@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from edge_lvr1.daemon.access_rules import Rules
 from edge_lvr1.daemon.context import Context, program_version
 from edge_lvr1.daemon.footage_api import footage_routes, search_routes
 from edge_lvr1.daemon.guard import Guard
@@ -22,6 +23,7 @@ from edge_lvr1.daemon.schemas import shown_safely
 from edge_lvr1.daemon.service_api import service_routes
 from edge_lvr1.daemon.web_page import web_routes
 from edge_lvr1.errors import (
+    AccessError,
     EdgeLvr1Error,
     MediaError,
     NotFoundError,
@@ -32,6 +34,7 @@ from edge_lvr1.errors import (
 _STATUS: tuple[tuple[type[EdgeLvr1Error], int], ...] = (
     (NotFoundError, 404),
     (QuestionError, 422),
+    (AccessError, 403),
     (MediaError, 409),  # the recording is known, but its file cannot be read any more
     (StoreError, 503),
     (EdgeLvr1Error, 500),
@@ -54,7 +57,7 @@ def create_app(context: Context) -> FastAPI:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _broken)
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, rules=Rules(context.settings.access))
     return app
 
 

@@ -14,6 +14,8 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from PIL import Image
 
+from edge_lvr1.access import Role
+from edge_lvr1.daemon.access_rules import needs
 from edge_lvr1.daemon.asking import scope_of
 from edge_lvr1.daemon.context import Context
 from edge_lvr1.daemon.schemas import (
@@ -43,7 +45,7 @@ Seconds = Annotated[float, Query(ge=0, allow_inf_nan=False)]
 
 def footage_routes(context: Context) -> APIRouter:
     """/v1/recordings and what is below it."""
-    routes = APIRouter(prefix="/v1", tags=["footage"])
+    routes = APIRouter(prefix="/v1", tags=["footage"], dependencies=[needs(Role.ASK)])
     trees = context.trees
 
     @routes.get("/recordings")
@@ -129,7 +131,7 @@ def footage_routes(context: Context) -> APIRouter:
 
 def search_routes(context: Context) -> APIRouter:
     """/v1/search."""
-    routes = APIRouter(prefix="/v1", tags=["footage"])
+    routes = APIRouter(prefix="/v1", tags=["footage"], dependencies=[needs(Role.ASK)])
 
     @routes.get("/search")
     def search_captions(

@@ -63,7 +63,7 @@ def question_routes(context: Context) -> APIRouter:
         A request that comes again with its Idempotency-Key finds the question that it made.
         """
         who = who_of(request.scope)
-        how = Asked(who.client, told_who(who), idempotency_key, request_hash(asked))
+        how = Asked(who.client, told_who(who), idempotency_key, request_hash(asked), who)
         limits = context.settings.questions
         try:
             known = context.questions.again(how)
@@ -92,9 +92,9 @@ def question_routes(context: Context) -> APIRouter:
         return _told(context.questions.get(question_id))
 
     @routes.delete("/{question_id}")
-    def cancel(question_id: str) -> QuestionOut:
+    def cancel(question_id: str, request: Request) -> QuestionOut:
         """Take a question back; one that is being answered ends within about a second."""
-        context.questions.cancel(question_id)
+        context.questions.cancel(question_id, who_of(request.scope))
         context.turnstile.news()
         context.hub.tell(question_id)
         return _told(context.questions.get(question_id))

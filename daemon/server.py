@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import uvicorn
 from fastapi import FastAPI
 
-from edge_lvr1.daemon.peer import PeerProtocol
+from edge_lvr1.daemon.protocol import PeerProtocol
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from edge_lvr1.access import Role
+from edge_lvr1.daemon.access_rules import needs
 from edge_lvr1.daemon.context import Context, Doing, program_version
 from edge_lvr1.daemon.metrics import ArchiveMetrics
 from edge_lvr1.daemon.schemas import (
@@ -34,11 +36,11 @@ _JOB_STATES = {JobState.LEASED: "running"}
 
 def service_routes(context: Context) -> APIRouter:
     """/v1/ingest, /v1/status, /healthz and /metrics."""
-    routes = APIRouter(tags=["service"])
+    routes, ask = APIRouter(tags=["service"]), needs(Role.ASK)
     registry = CollectorRegistry()
     registry.register(ArchiveMetrics(context))
 
-    @routes.get("/v1/ingest")
+    @routes.get("/v1/ingest", dependencies=[ask])
     def jobs(
         state: JobState | None = None,
         limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = MOST_ROWS,
@@ -51,7 +53,7 @@ def service_routes(context: Context) -> APIRouter:
         total = context.jobs.total(state, job)
         return JobsOut(jobs=[_job(one, doing) for one in found], total=total)
 
-    @routes.get("/v1/ingest/{job}")
+    @routes.get("/v1/ingest/{job}", dependencies=[ask])
     def job(job: int) -> JobOut:
         """One file's job."""
         found = context.jobs.job(job)
@@ -59,7 +61,7 @@ def service_routes(context: Context) -> APIRouter:
             raise NotFoundError(f"there is no ingest job {job}; /v1/ingest lists them")
         return _job(found, context.activity.now())
 
-    @routes.post("/v1/ingest", status_code=202)
+    @routes.post("/v1/ingest", status_code=202, dependencies=[needs(Role.INGEST)])
     def ingest(offered: PathIn) -> OfferedOut:
         """Queue a file, or everything in a folder; failed ones are tried again."""
         outcome = context.offers.explicit(offered.path)
@@ -69,7 +71,7 @@ def service_routes(context: Context) -> APIRouter:
             refused=[RefusedOut(path=entry.path, reason=entry.reason) for entry in outcome.refused],
         )
 
-    @routes.get("/v1/status")
+    @routes.get("/v1/status", dependencies=[ask])
     def status() -> StatusOut:
         """How the daemon is and what it does."""
         return _status(context)
@@ -81,7 +83,7 @@ def service_routes(context: Context) -> APIRouter:
         faults = _faults(context)
         return HealthOut(status="degraded" if faults else "ok", faults=faults)
 
-    @routes.get("/metrics", response_class=Response)
+    @routes.get("/metrics", response_class=Response, dependencies=[ask])
     def metrics() -> Response:
         """Counts for Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

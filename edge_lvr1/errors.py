@@ -4,7 +4,9 @@ EdgeLvr1Error
 +-- SettingsError        a setting is unknown or has a value that cannot be used
 +-- MediaError           a file is not footage that can be read
 |   +-- NoVideoError     it opens, but holds no picture (audio only, cover art only)
-+-- StoreError           the database cannot be opened, or is newer than this program
++-- StoreError           the database cannot be opened or used, or is newer than this program
+|   +-- StoreFull        the disk has no room for what was to be stored
+|   +-- StoreDamaged     the file is no database, or its content is damaged
 +-- NotFoundError        a recording, node, question or file that is not there
 +-- QuestionError        a question that cannot be asked (empty, too long, bad options)
 |   +-- BusyError        too many questions wait; it says when to come back
@@ -12,7 +14,9 @@ EdgeLvr1Error
 +-- AccessError          somebody may not do what they asked for
 +-- DatasetError         a file of questions, captions or results is not of its format
 +-- ModelError           a captioner or an agent could not do its work
+|   +-- ServerAway       a model server is not there, or not yet able to answer
 |   +-- BundleError      a bundle cannot be written, or is damaged, foreign or of another role
++-- Cancelled            nobody wants the work in hand any more
 +-- DaemonError          the daemon cannot start or go on
     +-- AlreadyRunning   another daemon holds the socket or the data folder
     +-- Unreachable      a client found no daemon at the socket
@@ -38,7 +42,15 @@ class NoVideoError(MediaError):
 
 
 class StoreError(EdgeLvr1Error):
-    """The database cannot be opened, or was written by a newer program."""
+    """The database cannot be opened or used, or was written by a newer program."""
+
+
+class StoreFull(StoreError):  # noqa: N818 (reads as what it says)
+    """The disk has no room for what was to be stored; nothing of it was."""
+
+
+class StoreDamaged(StoreError):  # noqa: N818 (reads as what it says)
+    """The file is no database, or its content is damaged."""
 
 
 class NotFoundError(EdgeLvr1Error):
@@ -73,8 +85,19 @@ class ModelError(EdgeLvr1Error):
     """A captioner or an agent could not do its work."""
 
 
+class ServerAway(ModelError):  # noqa: N818 (reads as what it says)
+    """A model server cannot be reached or breaks off: it may be back later, as it is now.
+
+    A server that refuses what it was sent is there, and raises plain ModelError.
+    """
+
+
 class BundleError(ModelError):
     """A bundle cannot be written, or is damaged, foreign or of another role."""
+
+
+class Cancelled(EdgeLvr1Error):  # noqa: N818 (reads as what it says)
+    """Nobody wants the work in hand any more: what raises it has put it down."""
 
 
 class DaemonError(EdgeLvr1Error):

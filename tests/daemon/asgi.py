@@ -1,21 +1,37 @@
-"""A client that calls the application itself, without a server and without a socket."""
+"""A client that calls the application itself, without a server and without a socket.
+
+Its requests come from the daemon's own user over the UNIX socket, unless told otherwise.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import httpx
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from edge_lvr1.daemon.peer import PEER_KEY, Peer
+
+OWN = Peer(os.getpid(), os.geteuid(), os.getegid())
 
 
 class Http:
     """Requests to an application. A port in the base address stands for loopback TCP."""
 
     def __init__(
-        self, app: FastAPI, base_url: str = "http://localhost", *, raise_errors: bool = True
+        self,
+        app: FastAPI,
+        base_url: str = "http://localhost",
+        *,
+        raise_errors: bool = True,
+        peer: Peer = OWN,
     ) -> None:
-        self._transport = httpx.ASGITransport(app, raise_app_exceptions=raise_errors)
+        over_tcp = httpx.URL(base_url).port is not None
+        seen = _seen(app, None if over_tcp else peer)
+        self._transport = httpx.ASGITransport(seen, raise_app_exceptions=raise_errors)
         self._base_url = base_url
 
     def request(self, method: str, path: str, **given: Any) -> httpx.Response:
@@ -38,3 +54,12 @@ class Http:
 
     def delete(self, path: str) -> httpx.Response:
         return self.request("DELETE", path)
+
+
+def _seen(app: FastAPI, peer: Peer | None) -> ASGIApp:
+    """The application, told who is at the other end as the server tells it."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "state": {PEER_KEY: peer}}, receive, send)
+
+    return call
