@@ -61,30 +61,23 @@ def add_asked(db: Database, now_s: float, who: Who, question: Question) -> None:
 
 
 def add_answered(
-    db: Database,
-    now_s: float,
-    question: Question,
-    answer: Answer | None,
-    models: Mapping[str, object],
-    *,
-    cancelled: bool,
+    db: Database, now_s: float, question: str, answer: Answer, models: Mapping[str, object]
 ) -> None:
-    """A question came to its end; `models` says what answered, with digests of bundles."""
-    what: dict[str, object] = {"question": question.id}
-    if answer is not None:
-        what |= {
-            "verdict": answer.verdict.value,
-            "text": answer.text,
-            "option": answer.option,
-            "confirmation": answer.confirmation.value if answer.confirmation else None,
-            "evidence": [_evidence(db, entry) for entry in answer.evidence],
-            "searched": list(answer.searched),
-            "rounds": answer.rounds,
-            "agent": answer.agent,
-            "captioner": answer.captioner,
-            "models": dict(models),
-        }
-    add_entry(db, now_s, CANCELLED if cancelled else ANSWERED, DAEMON, what)
+    """A question came to an answer; `models` says what answered, with digests of bundles."""
+    what: dict[str, object] = {
+        "question": question,
+        "verdict": answer.verdict.value,
+        "text": answer.text,
+        "option": answer.option,
+        "confirmation": answer.confirmation.value if answer.confirmation else None,
+        "evidence": [_evidence(db, entry) for entry in answer.evidence],
+        "searched": list(answer.searched),
+        "rounds": answer.rounds,
+        "agent": answer.agent,
+        "captioner": answer.captioner,
+        "models": dict(models),
+    }
+    add_entry(db, now_s, ANSWERED, DAEMON, what)
 
 
 def _evidence(db: Database, entry: Evidence) -> dict[str, object]:

@@ -17,10 +17,11 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from edge_lvr1.access import DAEMON
+from edge_lvr1.access import DAEMON, Who
 from edge_lvr1.domain import Answer, Question, Step, Verdict
 from edge_lvr1.errors import BusyError, KeyReusedError, NotFoundError, QuestionError
 from edge_lvr1.store.audit import add_entry
+from edge_lvr1.store.audited import CANCELLED, add_answered, add_asked
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.leases import Leases
 from edge_lvr1.store.records import (
@@ -81,7 +82,8 @@ class QuestionRecord:
 class Asked:
     """How a question came.
 
-    `client` is whom limits and keys are counted by, `by` how people are told who it was.
+    `client` is whom limits and keys are counted by, `by` how people are told who it was, `who`
+    what the audit log says of them.
     A `key` that comes again from the same client with the same `request` (a hash of what was
     sent) is the same question.
     """
@@ -90,6 +92,7 @@ class Asked:
     by: str = ""
     key: str | None = None
     request: str = ""
+    who: Who = DAEMON
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +107,20 @@ _QUESTIONS = Leases("questions", "number", QuestionState.RUNNING.value)
 
 
 class QuestionQueue:
-    """Questions in the database; `clock` gives epoch seconds."""
+    """Questions in the database; `clock` gives epoch seconds.
 
-    def __init__(self, archive: Archive, clock: Callable[[], float]) -> None:
+    `models` is what the audit log says of who answers: versions, digests of bundles.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        clock: Callable[[], float],
+        models: Mapping[str, object] | None = None,
+    ) -> None:
         self._archive = archive
         self._clock = clock
+        self._models = models or {}
 
     def put(
         self,
@@ -143,6 +155,7 @@ class QuestionQueue:
                 )
             except sqlite3.IntegrityError:
                 raise QuestionError(f"there is a question {question.id} already") from None
+            add_asked(db, self._clock(), asked.who, question)
         return question.id
 
     def again(self, asked: Asked) -> str | None:
@@ -234,7 +247,7 @@ class QuestionQueue:
             self._finish(db, row, answer)
             return True
 
-    def cancel(self, question: str) -> bool:
+    def cancel(self, question: str, who: Who = DAEMON) -> bool:
         """End a question: at once if it waits, else its worker sees the flag.
 
         False where it was finished already. Raises NotFoundError.
@@ -245,6 +258,8 @@ class QuestionQueue:
                 raise _no_question(question)
             if row["state"] not in (QuestionState.QUEUED.value, QuestionState.RUNNING.value):
                 return False
+            if not row["cancelled"]:
+                add_entry(db, self._clock(), CANCELLED, who, {"question": row["id"]})
             db.execute("UPDATE questions SET cancelled = 1 WHERE number = ?", [row["number"]])
             if row["state"] == QuestionState.QUEUED.value:
                 self._finish(db, {**row, "cancelled": 1}, None)
@@ -327,6 +342,8 @@ class QuestionQueue:
         state = QuestionState.CANCELLED if row["cancelled"] else QuestionState.DONE
         told = None if answer is None else to_json(answer_out(answer))
         _QUESTIONS.settle(db, row, state.value, answer=told, finished_s=self._clock())
+        if answer is not None:
+            add_answered(db, self._clock(), str(row["id"]), answer, self._models)
 
 
 def _known(db: Database, asked: Asked) -> str | None:
