@@ -88,8 +88,13 @@ class ModelError(EdgeLvr1Error):
 class ServerAway(ModelError):  # noqa: N818 (reads as what it says)
     """A model server cannot be reached or breaks off: it may be back later, as it is now.
 
-    A server that refuses what it was sent is there, and raises plain ModelError.
+    A server that refuses what it was sent is there, and raises plain ModelError. `reached`:
+    it took the request and did not come to its end, so that the request may be to blame.
     """
+
+    def __init__(self, why: str, *, reached: bool = False) -> None:
+        super().__init__(why)
+        self.reached = reached
 
 
 class BundleError(ModelError):

@@ -14,30 +14,39 @@ from contextlib import suppress
 
 from edge_lvr1.errors import ModelError
 
-RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+NOT_TAKEN_STATUS = frozenset({408, 425, 429, 502, 503, 504})
+RETRIED_STATUS = NOT_TAKEN_STATUS | {500}
 MOST_BYTES = 8 << 20  # of one answer; the longest reply is a few thousand tokens
 _THINK, _END_THINK = "<think>", "</think>"
 
 
 class BrokenOff(Exception):  # noqa: N818 (reads as what it says)
-    """The server did not take the request, or broke off. Unless `final`, another try may work."""
+    """The server did not take the request, or broke off. Unless `final`, another try may work.
 
-    def __init__(self, why: str, wait_s: float = 0.0, *, final: bool = False) -> None:
+    `taken`: it had taken the request.
+    """
+
+    def __init__(
+        self, why: str, wait_s: float = 0.0, *, final: bool = False, taken: bool = True
+    ) -> None:
         super().__init__(why)
         self.wait_s = wait_s
         self.final = final
+        self.taken = taken
 
 
 class Reply:
     """A reply as it comes in.
 
     `finish` stays empty until the reply has ended; then it is the server's own word, or "cut"
-    where a stop string ended it here. `failure` is for whoever sends the request.
+    where a stop string ended it here. `failure`, and whether any try of it `reached` a server
+    that took it, are for whoever sends the request.
     """
 
     def __init__(self, stops: Sequence[str] = ()) -> None:
         self.stops = tuple(stops)
         self.failure = ""
+        self.reached = False
         self.clear()
 
     def clear(self) -> None:
