@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from edge_lvr1.config import Settings
 from edge_lvr1.daemon.answering import Answering
 from edge_lvr1.daemon.api import create_app
+from edge_lvr1.daemon.auditing import say_started, say_stopped, told_models
 from edge_lvr1.daemon.building import Building
 from edge_lvr1.daemon.context import Context
 from edge_lvr1.daemon.indexing import IndexWork, meaning_of
@@ -71,6 +72,8 @@ def running(
         sockets = [stack.enter_context(unix_socket(settings.socket_path))]
         if settings.listen is not None:
             sockets.append(stack.enter_context(tcp_socket(settings.listen)))
+        say_started(context.audit, settings, context.questions.models)
+        stack.callback(say_stopped, context.audit)
         parts.start(stack, stuck)
         server = Server(create_app(context), sockets, on_end=stop.set)
         stack.callback(server.stop)
@@ -142,7 +145,7 @@ def _compose(
     trees, glances = Trees(archive), Glances(archive)
     jobs = IngestQueue(archive, time.time, settings.ingest.max_attempts)
     builds = BuildQueue(archive, time.time, settings.ingest.max_attempts)
-    questions = QuestionQueue(archive, time.time)
+    questions = QuestionQueue(archive, time.time, told_models(settings, backends))
     if again := jobs.release_all() + builds.release_all() + questions.release_all():
         log.info("%d pieces of work go on that were in hand when the last daemon ended", again)
     turnstile = Turnstile(questions.queued)

@@ -120,7 +120,7 @@ class QuestionQueue:
     ) -> None:
         self._archive = archive
         self._clock = clock
-        self._models = models or {}
+        self.models = models or {}
 
     def put(
         self,
@@ -343,7 +343,7 @@ class QuestionQueue:
         told = None if answer is None else to_json(answer_out(answer))
         _QUESTIONS.settle(db, row, state.value, answer=told, finished_s=self._clock())
         if answer is not None:
-            add_answered(db, self._clock(), str(row["id"]), answer, self._models)
+            add_answered(db, self._clock(), str(row["id"]), answer, self.models)
 
 
 def _known(db: Database, asked: Asked) -> str | None:
