@@ -66,11 +66,13 @@ class BuildQueue:
 
         That is where a later file of the camera is there, where the start is a guess (such
         files are never joined), and where nothing came for `quiet_s`; footage of long ago
-        does not wait, once no file waits to be taken in (`idle`).
+        does not wait, once no file waits to be taken in (`idle`). Nor does what seems to have
+        come in the future: the clock was set back since, and a part that comes re-opens it.
         """
         now_s = self._clock()
         with self._archive.transaction() as db:
-            done = db.execute(_CLOSE, [idle, now_s - 2 * quiet_s, now_s - quiet_s])
+            quiet = [now_s - quiet_s, now_s + quiet_s]
+            done = db.execute(_CLOSE, [idle, now_s - 2 * quiet_s, *quiet])
             return int(done.rowcount)
 
     def lease(self, owner: str, lease_s: float) -> Build | None:
@@ -82,7 +84,7 @@ class BuildQueue:
         if not self.waiting():  # told by reading alone, without a write lock
             return None
         with self._archive.transaction() as db:
-            while row := _BUILDS.take(db, owner, self._clock(), lease_s):
+            while row := _BUILDS.take(db, owner, self._clock(), lease_s, self._longest_wait_s()):
                 lost = _lost_without_progress(db, row)
                 if lost < _MOST_LOST:
                     return Build(row["id"], row["revision"], row["lease"])
@@ -94,6 +96,9 @@ class BuildQueue:
         return bool(
             self._archive.row("SELECT 1 FROM recordings WHERE state IN ('queued', 'leased')")
         )
+
+    def _longest_wait_s(self) -> float:
+        return self._retry_after_s * 2.0**self._max_attempts
 
     def renew(self, build: Build, lease_s: float) -> bool:
         """Hold a recording for `lease_s` from now; False where the lease was lost."""
@@ -187,7 +192,10 @@ UPDATE recordings SET state = 'queued' WHERE state = 'open' AND (
         AND f.path NOT IN (SELECT path FROM parts WHERE recording = recordings.id)
     )
     OR (? AND ends_epoch_s < ?)
-    OR ? >= (SELECT coalesce(max(taken_s), 0) FROM files f WHERE f.camera = recordings.camera)
+    OR (
+        SELECT coalesce(max(taken_s), 0) <= ? OR max(taken_s) > ?
+        FROM files f WHERE f.camera = recordings.camera
+    )
 ) AND NOT EXISTS (
     SELECT 1 FROM stirred s WHERE s.camera = recordings.camera AND s.cell = recordings.cell
 )"""

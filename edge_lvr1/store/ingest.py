@@ -112,12 +112,15 @@ class IngestQueue:
         the way.
         """
         with self._archive.transaction() as db:
-            while row := _JOBS.take(db, owner, self._clock(), lease_s):
+            while row := _JOBS.take(db, owner, self._clock(), lease_s, self._longest_wait_s()):
                 if row["lost"] < _MOST_LOST:
                     return _job(row)
                 told = f"the program ended {row['lost']} times while taking it in"
                 self._fail(db, row, told)
         return None
+
+    def _longest_wait_s(self) -> float:
+        return self._retry_after_s * 2.0**self._max_attempts
 
     def renew(self, job: Job, lease_s: float) -> bool:
         """Hold a job for `lease_s` from now; False where the lease was lost."""
@@ -242,8 +245,8 @@ class IngestQueue:
         return bool(
             self._archive.row(
                 "SELECT 1 FROM jobs WHERE state = 'leased' "
-                "OR (state = 'queued' AND not_before_s <= ?)",
-                [self._clock()],
+                "OR (state = 'queued' AND (not_before_s <= ? OR not_before_s > ?))",
+                [self._clock(), self._clock() + self._longest_wait_s()],
             )
         )
 

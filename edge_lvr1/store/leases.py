@@ -14,6 +14,8 @@ from typing import Any
 
 from sqlite_utils import Database
 
+_EVER_S = 1e15  # later than any moment; SQL has no word for infinity
+
 
 @dataclass(frozen=True, slots=True)
 class Leases:
@@ -28,15 +30,22 @@ class Leases:
     state: str
 
     def take(
-        self, db: Database, owner: str, now_s: float, lease_s: float
+        self,
+        db: Database,
+        owner: str,
+        now_s: float,
+        lease_s: float,
+        longest_wait_s: float = _EVER_S,
     ) -> Mapping[str, Any] | None:
         """Lease the first row that is queued, or whose lease has run out; None where none is.
 
-        `lost` of the row that comes back counts the leases that were lost before.
+        `lost` of the row that comes back counts the leases that were lost before. A row that
+        is to wait longer than any row ever waits was put off by a clock that was set back
+        since: it is due.
         """
         # Two look-ups that each stop at their first row; an OR would sort all that wait.
         due = [
-            *self._due(db, "queued", "not_before_s", now_s),
+            *self._due(db, "queued", "not_before_s", now_s, now_s + longest_wait_s),
             *self._due(db, self.state, "leased_until_s", now_s),
         ]
         if not due:
@@ -54,11 +63,13 @@ class Leases:
         )
         return self.find(db, self.order, place)
 
-    def _due(self, db: Database, state: str, column: str, now_s: float) -> list[int]:
+    def _due(
+        self, db: Database, state: str, column: str, now_s: float, latest_s: float = _EVER_S
+    ) -> list[int]:
         rows = db.execute(
-            f"SELECT {self.order} FROM {self.table} WHERE state = ? AND {column} <= ? "
-            f"ORDER BY {self.order} LIMIT 1",
-            [state, now_s],
+            f"SELECT {self.order} FROM {self.table} WHERE state = ? "
+            f"AND ({column} <= ? OR {column} > ?) ORDER BY {self.order} LIMIT 1",
+            [state, now_s, latest_s],
         )
         return [row[0] for row in rows.fetchall()]
 

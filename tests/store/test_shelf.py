@@ -312,3 +312,16 @@ def test_same_bytes_are_the_same_footage_unless_both_names_state_other_times(des
     assert known(copy) == "/drop/a.mp4"
     assert known(taken("a", 0.0, "same")) is None
     assert known(taken("other", 0.0, "other")) is None
+
+
+def test_clock_that_was_set_back_does_not_keep_recordings_open(desk: Desk, clock: Clock) -> None:
+    clock.now_s = (NOON + timedelta(seconds=10)).timestamp()
+    desk.take("a", 0.0)
+    desk.put_together()
+
+    clock.now_s -= 20.0
+    soon = desk.builds.close(30.0, idle=True)
+    clock.now_s -= 3600.0
+    later = desk.builds.close(30.0, idle=True)
+
+    assert (soon, later) == (0, 1)
