@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from PIL import Image
 
 from edge_lvr1.access import Role
-from edge_lvr1.daemon.access_rules import needs
+from edge_lvr1.daemon.access_rules import needs, who_of
 from edge_lvr1.daemon.asking import scope_of
 from edge_lvr1.daemon.context import Context
 from edge_lvr1.daemon.schemas import (
@@ -35,7 +35,7 @@ from edge_lvr1.store.search import Hit, search
 from edge_lvr1.store.trees import Trees
 
 MOST_ROWS = 1000
-_THUMBNAIL_PX = 480
+_THUMBNAIL_PX, _LARGEST_PX = 480, 3840  # longer side
 _JPEG_QUALITY = 80
 _BLOCK_BYTES = 256 * 1024
 _LONGEST_SEARCH = 1000
@@ -87,7 +87,7 @@ def footage_routes(context: Context) -> APIRouter:
 
     @routes.get("/recordings/{recording}/clip", response_class=StreamingResponse)
     def clip(
-        recording: int, start_s: Seconds, end_s: Seconds, exact: bool = False
+        recording: int, start_s: Seconds, end_s: Seconds, request: Request, exact: bool = False
     ) -> StreamingResponse:
         """A span of a recording as MP4: cut at keyframes, or `exact` and encoded anew."""
         found = trees.recording(recording)
@@ -98,6 +98,8 @@ def footage_routes(context: Context) -> APIRouter:
         try:
             out = Path(folder.name) / "clip.mp4"
             Footage(found.parts, context.decoder).cut(span, out, exact)
+            told = {"start_s": span.start_s, "end_s": span.end_s, "exact": exact}
+            context.audit.add("clip.cut", who_of(request.scope), recording=recording, **told)
             headers = {
                 "content-disposition": f'inline; filename="{name}"',
                 "content-length": str(out.stat().st_size),
@@ -112,6 +114,7 @@ def footage_routes(context: Context) -> APIRouter:
         recording: int,
         node: Annotated[str | None, Query(max_length=40)] = None,
         time_s: Seconds | None = None,
+        side_px: Annotated[int, Query(ge=16, le=_LARGEST_PX)] = _THUMBNAIL_PX,
     ) -> Response:
         """The liveliest picture of a node as WebP, or the picture at a moment as JPEG."""
         found = trees.recording(recording)
@@ -124,7 +127,7 @@ def footage_routes(context: Context) -> APIRouter:
             raise QuestionError("name a node, like (1,2,3), or a time_s")
         if time_s >= found.duration_s:
             raise QuestionError(_too_late("time_s", found))
-        return Response(_picture(found, context.decoder, time_s), media_type="image/jpeg")
+        return Response(_picture(found, context.decoder, time_s, side_px), media_type="image/jpeg")
 
     return routes
 
@@ -136,6 +139,7 @@ def search_routes(context: Context) -> APIRouter:
     @routes.get("/search")
     def search_captions(
         q: Annotated[str, Query(max_length=_LONGEST_SEARCH)],
+        request: Request,
         recording: int | None = None,
         camera: Annotated[list[str] | None, Query()] = None,
         since: datetime | None = None,
@@ -146,6 +150,8 @@ def search_routes(context: Context) -> APIRouter:
         if not q.strip():
             raise QuestionError("there is nothing to search for; give words as q")
         scope = scope_of(context.trees, recording, camera or (), since, until)
+        told = {"words": q, "recording": recording, "cameras": list(camera or ())}
+        context.audit.add("footage.searched", who_of(request.scope), **told)
         hits = search(context.archive, q, scope, limit, context.meaning)
         return HitsOut(hits=[_hit(hit) for hit in hits])
 
@@ -241,9 +247,9 @@ def _node_span(recording: Recording, trees: Trees, text: str) -> Span:
     return node.span
 
 
-def _picture(recording: Recording, decoder: Decoder, time_s: float) -> bytes:
+def _picture(recording: Recording, decoder: Decoder, time_s: float, side_px: int) -> bytes:
     footage = Footage(recording.parts, decoder)
-    frame = next(iter(footage.at([time_s], _THUMBNAIL_PX)), None)
+    frame = next(iter(footage.at([time_s], side_px)), None)
     if frame is None:
         raise NotFoundError(f"recording {recording.id} shows no picture at {time_s:.1f} s")
     out = io.BytesIO()

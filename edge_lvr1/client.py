@@ -201,11 +201,30 @@ class Client:
         """How much happens in a recording: `times_s`, `scores`, `active` spans, `switches`."""
         return self._object("GET", f"/v1/recordings/{recording}/activity")
 
+    def parts(self, recording: int) -> list[JsonObject]:
+        """The files of a recording: `path`, `offset_s`, `duration_s`, `size_bytes`, `sha256`."""
+        return self._list(f"/v1/recordings/{recording}/parts", {}, "parts")
+
+    def case(self, question_id: str, contents: str) -> JsonObject:
+        """Note that a case was exported; what the audit log says of it, and the log's head.
+
+        `contents` is the digest of what the case holds, 64 hexadecimal digits.
+        """
+        return self._object("POST", "/v1/cases", {"question": question_id, "contents": contents})
+
     def thumbnail(
-        self, recording: int, time_s: float | None = None, node: str | None = None
+        self,
+        recording: int,
+        time_s: float | None = None,
+        node: str | None = None,
+        side_px: int | None = None,
     ) -> bytes:
-        """The picture at a moment of a recording as JPEG, or that of a node as WebP."""
-        query = {"node": node} if node is not None else {"time_s": time_s}
+        """The picture at a moment of a recording as JPEG, or that of a node as WebP.
+
+        `side_px` is the longest that a side of the JPEG may have.
+        """
+        query: dict[str, Any] = {"node": node} if node is not None else {"time_s": time_s}
+        query |= {} if side_px is None else {"side_px": side_px}
         with self._reaching():
             response = self._http().get(f"/v1/recordings/{recording}/thumbnail", params=query)
         _check(response)

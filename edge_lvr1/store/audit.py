@@ -149,14 +149,22 @@ def every(source: Rows, wanted: Filter = Filter()) -> Iterator[Entry]:
         after = page[-1].number
 
 
-def about(source: Rows, question: str, contents: Sequence[str]) -> list[Entry]:
-    """The entries that name a question, or a file with one of these SHA-256, in order."""
+def about(
+    source: Rows, question: str, contents: Sequence[str] = (), recordings: Sequence[int] = ()
+) -> list[Entry]:
+    """The entries that name a question, a file with one of these SHA-256, or what was done
+    with a recording (holds, removal), in order; and the daemon's start before the answer.
+    """
     rows = source.rows(
-        f"SELECT {_COLUMNS} FROM audit WHERE json_extract(what, '$.question') = ? "
-        "UNION SELECT "
-        f"{_COLUMNS} FROM audit WHERE json_extract(what, '$.sha256') IN "
-        "(SELECT value FROM json_each(?)) ORDER BY number",
-        [question, to_json(list(contents))],
+        f"SELECT {_COLUMNS} FROM audit WHERE json_extract(what, '$.question') = ? UNION "
+        f"SELECT {_COLUMNS} FROM audit WHERE json_extract(what, '$.sha256') IN {_IN} UNION "
+        f"SELECT {_COLUMNS} FROM audit WHERE kind > 'recording.' AND kind < 'recording/' "
+        f"AND json_extract(what, '$.recording') IN {_IN} UNION "
+        f"SELECT {_COLUMNS} FROM audit WHERE number = (SELECT max(number) FROM audit "
+        "WHERE kind = 'daemon.started' AND number < (SELECT max(number) FROM audit "
+        "WHERE json_extract(what, '$.question') = ? AND kind = 'question.answered')) "
+        "ORDER BY number",
+        [question, to_json(list(contents)), to_json(list(recordings)), question],
     )
     return [Entry(**row) for row in rows]
 
@@ -200,6 +208,7 @@ def _told_at(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")
 
 
+_IN = "(SELECT value FROM json_each(?))"
 _COLUMNS = "number, at, kind, who, what, hash"
 _LAST = "SELECT number, hash FROM audit WHERE number = (SELECT max(number) FROM audit)"
 _GIVEN = "SELECT seq FROM sqlite_sequence WHERE name = 'audit'"
