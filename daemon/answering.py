@@ -11,7 +11,7 @@ from edge_lvr1.config import Questions
 from edge_lvr1.daemon.views import StoredIndex, StoredTree
 from edge_lvr1.domain import Answer, Question, Recording, Scope, Step, TimeSpan, Verdict
 from edge_lvr1.media.decoder import Decoder
-from edge_lvr1.models.base import Agent, Embedder, Finder
+from edge_lvr1.models.base import Agent, Cancel, Embedder, Finder
 from edge_lvr1.navigator.clipped import ClippedTree, cuts
 from edge_lvr1.navigator.evidence import BY_CAPTIONS, named_recordings
 from edge_lvr1.navigator.loop import Rules, TreeView, navigate
@@ -83,7 +83,10 @@ class Answering:
         *,
         among_others: bool,
     ) -> Answer:
-        views = {one.id: self._view(one, question.scope) for one in (*reading.first, *reading.then)}
+        views = {
+            one.id: self._view(one, question.scope, cancelled)
+            for one in (*reading.first, *reading.then)
+        }
 
         def finder(recording: Recording) -> Finder:
             return StoredIndex(recording, self.trees, question.scope, self.embedder)
@@ -101,8 +104,8 @@ class Answering:
             among_others=among_others,
         )
 
-    def _view(self, recording: Recording, scope: Scope) -> TreeView:
-        view = StoredTree(recording, self.builder, self.decoder)
+    def _view(self, recording: Recording, scope: Scope, cancelled: Cancel) -> TreeView:
+        view = StoredTree(recording, self.builder, self.decoder, cancelled)
         return ClippedTree(view, scope) if cuts(scope, recording) else view
 
     def _hits(self, question: Question, ready: Sequence[Recording]) -> list[Hit]:

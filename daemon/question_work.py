@@ -7,18 +7,21 @@ around one question, and only there.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_lvr1.daemon.answering import Answering
 from edge_lvr1.daemon.context import Context
 from edge_lvr1.daemon.turnstile import Stopped
 from edge_lvr1.daemon.workers import LEASE_S, OWNER
-from edge_lvr1.domain import Answer, Step, Verdict
+from edge_lvr1.domain import Answer, Question, Step, Verdict
 from edge_lvr1.errors import StoreError
 from edge_lvr1.store.queues import QuestionRecord
 
 log = logging.getLogger(__name__)
+
+_CANCEL_S, _EXPIRE_S = 0.2, 1.0  # how often the database is asked about what clients want
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class QuestionWork:
         # inside it would wake this worker again and again.
         if not self.context.questions.queued():
             return False
+        _expire(self.context)
         with turnstile.asking():
             record = self.context.questions.lease(OWNER, LEASE_S)
             if record is None:
@@ -47,11 +51,14 @@ class QuestionWork:
         return True
 
     def _answer(self, record: QuestionRecord) -> None:
-        context, question = self.context, record.question
+        context = self.context
+        question = _cut(record.question, context.clock())
         log.info("question %s: %s", question.id, _short(question.text))
         context.hub.tell(question.id)
         try:
-            answer = self.answering.answer(question, self._on_step(record), self._cancelled(record))
+            answer = self.answering.answer(
+                question, self._on_step(record), Cancellation(context, question.id)
+            )
         except StoreError:
             context.questions.release(record)
             raise
@@ -75,13 +82,52 @@ class QuestionWork:
 
         return on_step
 
-    def _cancelled(self, record: QuestionRecord) -> Callable[[], bool]:
-        def cancelled() -> bool:
-            if self.context.turnstile.stopped:
-                return True
-            return self.context.questions.cancelled(record.question.id)
 
-        return cancelled
+class Cancellation:
+    """Whether a question in hand is to end: its client, or the daemon, wants no more of it.
+
+    Asked as often as anybody likes, it looks a few times a second. Meanwhile it ends what
+    waits too long behind the question. `clock` runs like time.monotonic.
+    """
+
+    def __init__(
+        self, context: Context, question: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._context = context
+        self._question = question
+        self._clock = clock
+        self._looked_s = self._expired_s = clock() - _EXPIRE_S
+        self._said = False
+
+    def __call__(self) -> bool:
+        """True once it is to end."""
+        if self._context.turnstile.stopped or self._said:
+            return True
+        now_s = self._clock()
+        if now_s - self._looked_s >= _CANCEL_S:
+            self._looked_s = now_s
+            self._said = self._context.questions.cancelled(self._question)
+        if now_s - self._expired_s >= _EXPIRE_S:
+            self._expired_s = now_s
+            _expire(self._context)
+        return self._said
+
+
+def _expire(context: Context) -> None:
+    for question in context.questions.expire():
+        log.info("question %s: not begun by its deadline", question)
+        context.hub.tell(question)
+
+
+def _cut(question: Question, now_s: float) -> Question:
+    """The question with no more seconds than are left to its deadline.
+
+    From here on a clock counts that nobody sets.
+    """
+    if question.deadline is None:
+        return question
+    left_s = round(max(0.1, question.deadline.timestamp() - now_s), 1)
+    return replace(question, max_seconds=min(question.max_seconds, left_s))
 
 
 def _short(text: str, most: int = 120) -> str:

@@ -9,7 +9,7 @@ from edge_lvr1.domain import Caption, NodeId, Recording, Scope, TreePlan
 from edge_lvr1.errors import NotFoundError
 from edge_lvr1.media.decoder import Decoder
 from edge_lvr1.media.frames import Footage
-from edge_lvr1.models.base import Clip, Embedder, Finder, Found, Notes
+from edge_lvr1.models.base import Cancel, Clip, Embedder, Finder, Found, Notes, never
 from edge_lvr1.models.load import index_of
 from edge_lvr1.navigator.clipped import inside
 from edge_lvr1.store.trees import Trees
@@ -39,12 +39,21 @@ class StoredIndex:
 
 
 class StoredTree:
-    """A recording's tree. The captioner is asked for a caption that is not there yet."""
+    """A recording's tree. The captioner is asked for a caption that is not there yet.
 
-    def __init__(self, recording: Recording, builder: Builder, decoder: Decoder) -> None:
+    Once `cancelled` says so, what takes long raises Cancelled.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        builder: Builder,
+        decoder: Decoder,
+        cancelled: Cancel = never,
+    ) -> None:
         self._recording = recording
         self._builder = builder
-        self._footage = Footage(recording.parts, decoder)
+        self._footage = Footage(recording.parts, decoder).until(cancelled)
 
     @property
     def recording(self) -> Recording:

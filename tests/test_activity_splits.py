@@ -36,7 +36,7 @@ from edge_lvr1.domain import (
 )
 from edge_lvr1.media.decoder import HERE
 from edge_lvr1.media.frames import Footage
-from edge_lvr1.models.base import AgentSession, Finder, Message, Moves
+from edge_lvr1.models.base import AgentSession, Cancel, Finder, Message, Moves, never
 from edge_lvr1.models.embedded.retrieval.agent import EmbeddedAgent
 from edge_lvr1.models.embedded.retrieval.dialogue import read_dialogue
 from edge_lvr1.models.embedded.vision.captioner import EmbeddedCaptioner
@@ -177,7 +177,9 @@ class Reader:
     def open(self, finder: Finder | None = None) -> AgentSession:
         return self
 
-    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
+    def reply(
+        self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+    ) -> str:
         dialogue = read_dialogue(messages)
         named = [one.node for one in dialogue.shown if self.thing in one.text]
         leaves = [node for node in named if node.level is Level.LOW]

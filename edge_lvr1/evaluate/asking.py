@@ -19,9 +19,11 @@ from edge_lvr1.evaluate.trees import PlacedTree, TreeSource
 from edge_lvr1.models.base import (
     Agent,
     AgentSession,
+    Cancel,
     Finder,
     Message,
     Moves,
+    never,
     tools_of,
 )
 from edge_lvr1.navigator.loop import navigate
@@ -149,9 +151,11 @@ class _ListeningSession:
         self._began = began
         self._first = True
 
-    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
+    def reply(
+        self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+    ) -> str:
         """The next reply. Raises ModelError."""
-        reply = self._inner.reply(messages, moves, deadline)
+        reply = self._inner.reply(messages, moves, deadline, cancelled)
         if self._first:
             self._began.append(tuple(messages))
             self._first = False

@@ -8,13 +8,14 @@ that it was on, with a MediaError that says so, and the next request gets a fres
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import queue
 import shutil
 import threading
 import uuid
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice, repeat
@@ -74,6 +75,7 @@ class Children:
         self._idle: deque[Process] = deque()
         self._living: dict[int, Process] = {}
         self._told = False
+        self._cancelled: Callable[[], bool] = lambda: False
         self._closed = threading.Event()
         # A child ends with the thread that started it: this one stays to the end.
         self._starter = ThreadPoolExecutor(1, "decoder-starter")
@@ -135,6 +137,12 @@ class Children:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def until(self, cancelled: Callable[[], bool]) -> Decoder:
+        """As `Decoder.until`: the same children; one that does not stop at once is ended."""
+        bound = copy.copy(self)
+        bound._cancelled = cancelled
+        return bound
+
     def close(self) -> None:
         """As `Decoder.close`: ends all children."""
         self._closed.set()
@@ -164,7 +172,7 @@ class Children:
     def _items(self, asked: Asked, read: Read[T]) -> Generator[T, None, None]:
         process = self._lent()
         try:
-            with closing(process.items(asked, self._timeout_s, read)) as items:
+            with closing(process.items(asked, self._timeout_s, read, self._cancelled)) as items:
                 yield from items
         except BrokenDecoder as error:
             if self._closed.is_set():

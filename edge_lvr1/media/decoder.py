@@ -63,6 +63,14 @@ class Decoder(Protocol):
         """As `media.clips.cut`. Raises MediaError."""
         ...
 
+    def until(self, cancelled: Callable[[], bool]) -> Decoder:
+        """This decoder, for work that is not wanted any more once `cancelled` says so.
+
+        What waits for a frame then raises Cancelled, within a fraction of a second where
+        decoding is done elsewhere.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of what is held. Requests that are under way fail."""
         ...
@@ -109,6 +117,10 @@ class Here:
     def cut(self, parts: Sequence[Part], span: Span, out: Path, exact: bool = False) -> None:
         """As `Decoder.cut`."""
         cut(parts, span, out, exact, self._on_open)
+
+    def until(self, cancelled: Callable[[], bool]) -> Decoder:
+        """As `Decoder.until`; a frame that is being decoded here is decoded to its end."""
+        return self
 
     def close(self) -> None:
         """As `Decoder.close`: nothing is held."""

@@ -8,19 +8,30 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from edge_lvr1.domain import Part, Span
+from edge_lvr1.errors import Cancelled
 from edge_lvr1.media.decoder import HERE, Decoder
 from edge_lvr1.media.reading import Frame, Wanted, in_order, looks
 
 __all__ = ["Footage", "Frame", "Wanted"]
 
 
+def _never() -> bool:
+    return False
+
+
 class Footage:
-    """The parts of a recording as one run of frames."""
+    """The parts of a recording as one run of frames.
+
+    `cancelled` says whether nobody wants them any more: then everything here raises Cancelled,
+    and so does whoever takes long over what it was given.
+    """
+
+    cancelled: Callable[[], bool] = staticmethod(_never)
 
     def __init__(self, parts: Sequence[Part], decoder: Decoder = HERE) -> None:
         self.parts = tuple(in_order(parts))
@@ -102,7 +113,16 @@ class Footage:
             return
         with closing(self.decoder.gather(self.parts, wanted)) as images:
             for look, image in zip(looks(wanted), images, strict=bool(self.parts)):
+                if self.cancelled():
+                    raise Cancelled(f"no more frames of {self.parts[0].path} are wanted")
                 yield look.request, Frame(look.time_s, image)
+
+    def until(self, cancelled: Callable[[], bool]) -> Footage:
+        """This footage, for work that is not wanted any more once `cancelled` says so."""
+        bound = copy.copy(self)
+        bound.cancelled = cancelled
+        bound.decoder = self.decoder.until(cancelled)
+        return bound
 
     def cut(self, span: Span, out: Path, exact: bool = False) -> None:
         """Write the span as a clip to `out`, as `media.clips.cut`. Raises MediaError."""

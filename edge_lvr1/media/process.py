@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from edge_lvr1.errors import MediaError, NoVideoError
+from edge_lvr1.errors import Cancelled, MediaError, NoVideoError
 from edge_lvr1.media.buffers import Buffers
 from edge_lvr1.media.container import MAX_PIXELS
 from edge_lvr1.media.sandbox import Limits
@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 RING_BYTES = 8 * 2**20  # 48 frames at 320x180; what decoding may run ahead
 FREED_BYTES = RING_BYTES // 4  # are told of at once: less often costs less
 START_S = 60.0
+LOOK_UP_S = 0.25  # how often whoever waits for a child asks whether it is still to wait
 STOP_S = 0.5  # a new child is there as soon
 PROGRESS_BYTES = 256 * 1024  # a child that read so much since the last look is at work
 MOST_READ = 4  # times the files' size, for one item
@@ -112,18 +113,25 @@ class Process:
         """Whether the child is still there."""
         return not self.ended and self._process.poll() is None
 
-    def items(self, asked: Asked, timeout_s: float, read: Read[T]) -> Generator[T, None, None]:
+    def items(
+        self,
+        asked: Asked,
+        timeout_s: float,
+        read: Read[T],
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Generator[T, None, None]:
         """What the child answers, item by item, as `read` makes it of head and bytes.
 
         Closed half way, the child is told to stop, and ended where it does not. Raises
-        MediaError as the child does, and BrokenDecoder, after which there is no child.
+        MediaError as the child does, BrokenDecoder, after which there is no child, and
+        Cancelled as soon as `cancelled` says so.
         """
         self._opened, self._logs, self._read_to, self._freed = None, 0, 0, 0
         self.requests += 1
         done = False
         try:
             self._wire.send(asked.head, deadline_s=time.monotonic() + timeout_s)
-            while (head := self._next(asked, timeout_s)) is not None:
+            while (head := self._next(asked, timeout_s, cancelled)) is not None:
                 yield read(head, self._bytes(head, time.monotonic() + timeout_s))
             done = True
         except MediaError as error:
@@ -166,13 +174,17 @@ class Process:
             )
         return [str(line)[:200] for line in missing]
 
-    def _next(self, asked: Asked, timeout_s: float) -> Head | None:
+    def _next(self, asked: Asked, timeout_s: float, cancelled: Callable[[], bool]) -> Head | None:
         patience = _Patience(self.pid, asked.paths, timeout_s)
         while True:
+            if cancelled():
+                raise Cancelled(f"decoding {self._suspect(asked)} is not wanted any more")
             try:
-                head = self._wire.receive(patience.deadline_s)
+                look_s = min(patience.deadline_s, time.monotonic() + LOOK_UP_S)
+                head = self._wire.receive(look_s)
             except TimeoutError:
-                patience.renew()
+                if time.monotonic() >= patience.deadline_s:
+                    patience.renew()
                 continue
             if head is None:
                 raise WireError("the child is gone")

@@ -6,7 +6,7 @@ not know what is behind it: an OpenCV captioner, an ONNX session or a server.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -24,6 +24,7 @@ Notes: TypeAlias = Mapping[str, Any]
 class Clip:
     """A node's span of a recording, to be looked at, with the captioner's own notes.
 
+    A captioner that takes long over it raises Cancelled once `footage.cancelled` says so.
     `active` are the spans in which the recording's activity curve says that something
     happens; None where that is not known, and empty where nothing does.
     """
@@ -71,7 +72,7 @@ class Captioner(Protocol):
         ...
 
     def caption(self, clip: Clip) -> Written:
-        """Write a node's caption by looking. Raises ModelError, MediaError."""
+        """Write a node's caption by looking. Raises ModelError, MediaError, Cancelled."""
         ...
 
     def fold(self, node: Node, children: Sequence[Caption]) -> Written | None:
@@ -79,7 +80,10 @@ class Captioner(Protocol):
         ...
 
     def video_qa(self, clip: Clip, query: str) -> str:
-        """Look at a leaf again with a question in mind. Raises ModelError, MediaError."""
+        """Look at a leaf again with a question in mind.
+
+        Raises ModelError, MediaError, Cancelled.
+        """
         ...
 
 
@@ -137,14 +141,30 @@ class Finder(Protocol):
         ...
 
 
+Cancel: TypeAlias = Callable[[], bool]
+"""Says whether nobody wants the work in hand any more; cheap to ask, from the worker's thread."""
+
+
+def never() -> bool:
+    """A Cancel: the work is wanted to its end."""
+    return False
+
+
 class AgentSession(Protocol):
     """One question's conversation; a backend keeps its key-value cache here."""
 
-    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
-        """The next reply to an append-only conversation. Raises ModelError.
+    def reply(
+        self,
+        messages: Sequence[Message],
+        moves: Moves,
+        deadline: float,
+        cancelled: Cancel = never,
+    ) -> str:
+        """The next reply to an append-only conversation. Raises ModelError, Cancelled.
 
         `deadline` is a moment of time.monotonic(); a backend that generates token by token
-        stops there and returns what it has.
+        stops there and returns what it has. One that takes longer than a moment asks
+        `cancelled` as it writes, and raises Cancelled within a fraction of a second.
         """
         ...
 

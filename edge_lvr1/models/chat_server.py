@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 import httpx
 
-from edge_lvr1.errors import ModelError, SettingsError
+from edge_lvr1.errors import Cancelled, ModelError, ServerAway, SettingsError
 from edge_lvr1.models.chat_stream import (
+    NOT_TAKEN_STATUS,
     RETRIED_STATUS,
     BrokenOff,
     Reply,
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_LOOK_UP_S = 0.1  # how often a request under way is asked whether it is still wanted
 _MOST_WORDS = 300  # characters of a server's own words in an error
 
 
@@ -104,12 +106,15 @@ class ChatServer:
         body: Mapping[str, Any],
         stops: Sequence[str] = (),
         deadline: float | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> Completion:
         """The server's reply to a request body, streamed, ended here after a stop string.
 
         `stops` are also sent as stop strings, and stand in the text whether or not the server
         leaves them out. `deadline` is a moment of the clock; what was written by then is
-        returned. Raises ModelError when the server cannot be reached, refuses or breaks off.
+        returned. Raises ServerAway when the server cannot be reached, is silent or breaks off,
+        ModelError when it refuses, and Cancelled, with the request closed, soon after
+        `cancelled` says so.
         """
         if stops:
             body = {**body, "stop": list(stops)}
@@ -118,12 +123,13 @@ class ChatServer:
         if left_s <= 0:
             return Completion("", "deadline", 0)
         try:
-            asyncio.run(self._bounded(self._complete({**body, "stream": True}, reply), left_s))
+            work = self._complete({**body, "stream": True}, reply)
+            asyncio.run(self._bounded(_unless(cancelled, work), left_s))
         except TimeoutError:
             if deadline is None or left_s == self.endpoint.total_s:
                 raise self._too_slow(left_s) from None
             if reply.failure and not reply.text():
-                raise ModelError(reply.failure) from None
+                raise ServerAway(reply.failure, reached=reply.reached) from None
             reply.finish = "deadline"
         return Completion(reply.text(), reply.finish, reply.tokens)
 
@@ -224,12 +230,15 @@ class ChatServer:
                 try:
                     return await ask(client)
                 except httpx.ReadTimeout:
-                    raise ModelError(
+                    raise ServerAway(
                         f"the server at {endpoint.url} has been silent for "
-                        f"{endpoint.silence_s:g} s: see whether it is overloaded"
+                        f"{endpoint.silence_s:g} s: see whether it is overloaded",
+                        reached=True,
                     ) from None
-                except httpx.TransportError as error:
+                except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                     why = str(error) or type(error).__name__
+                except httpx.TransportError as error:
+                    why, reply.reached = str(error) or type(error).__name__, True
                 except BrokenOff as error:
                     if error.final:
                         raise ModelError(
@@ -237,6 +246,7 @@ class ChatServer:
                             f"{self._clean(str(error))}"
                         ) from None
                     why, wait_s = str(error), max(wait_s, error.wait_s)
+                    reply.reached = reply.reached or error.taken
                 reply.failure = (
                     f"the server at {endpoint.url} did not answer in {attempt} "
                     f"{'try' if attempt == 1 else 'tries'} ({self._clean(why)}): "
@@ -246,7 +256,7 @@ class ChatServer:
                     wait_s = min(wait_s, endpoint.most_backoff_s)
                     log.warning("%s: %s; again in %.1f s", endpoint.url, self._clean(why), wait_s)
                     await self.sleep(wait_s)
-        raise ModelError(reply.failure)
+        raise ServerAway(reply.failure, reached=reply.reached)
 
     async def _check(self, response: httpx.Response) -> None:
         status = response.status_code
@@ -255,7 +265,8 @@ class ChatServer:
         words = self._clean(words_of(await whole(response.aiter_bytes())))
         where = self.endpoint.url
         if status in RETRIED_STATUS:
-            raise BrokenOff(f"status {status}: {words}", _retry_after_s(response))
+            taken = status not in NOT_TAKEN_STATUS
+            raise BrokenOff(f"status {status}: {words}", _retry_after_s(response), taken=taken)
         if status in (401, 403):
             raise ModelError(f"the server at {where} refuses the API key ({status}): {words}")
         if status == 404:
@@ -274,6 +285,20 @@ class ChatServer:
             words = words.replace(self.endpoint.api_key, "[key]")
         words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
         return words if len(words) <= _MOST_WORDS else words[:_MOST_WORDS] + "..."
+
+
+async def _unless(cancelled: Callable[[], bool], work: Awaitable[T]) -> T:
+    """What comes of the work. Raises Cancelled, with the work put down, once that is said."""
+    doing = asyncio.ensure_future(work)
+    try:
+        while not doing.done():
+            if cancelled():
+                raise Cancelled("the reply is not wanted any more")
+            await asyncio.wait([doing], timeout=_LOOK_UP_S)
+        return doing.result()
+    finally:
+        doing.cancel()
+        await asyncio.gather(doing, return_exceptions=True)
 
 
 def _retry_after_s(response: httpx.Response) -> float:

@@ -19,6 +19,7 @@ from edge_lvr1.media.frames import Footage, Wanted
 from edge_lvr1.models.base import (
     Agent,
     AgentSession,
+    Cancel,
     Captioner,
     Clip,
     Finder,
@@ -26,6 +27,7 @@ from edge_lvr1.models.base import (
     Moves,
     Notes,
     Written,
+    never,
     tools_of,
 )
 
@@ -213,12 +215,14 @@ class ResidentSession:
         self._on_close = on_close
         self._inner: AgentSession | None = None
 
-    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
-        """The next reply. Raises ModelError."""
+    def reply(
+        self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+    ) -> str:
+        """The next reply. Raises ModelError, Cancelled."""
         with self._residency.using("agent"):
             if self._inner is None:
                 self._inner = self._agent.open(self._finder)
-            return self._inner.reply(messages, moves, deadline)
+            return self._inner.reply(messages, moves, deadline, cancelled)
 
     def forget(self) -> None:
         """Free what the conversation holds; the next reply reads it again."""

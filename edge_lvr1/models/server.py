@@ -18,7 +18,17 @@ from typing import Any, Literal
 from edge_lvr1.domain import Caption, Level, Node, Span
 from edge_lvr1.errors import ModelError
 from edge_lvr1.media.frames import Footage, Frame, Wanted
-from edge_lvr1.models.base import TWO_TOOLS, Clip, Finder, Message, Moves, Notes, Written
+from edge_lvr1.models.base import (
+    TWO_TOOLS,
+    Cancel,
+    Clip,
+    Finder,
+    Message,
+    Moves,
+    Notes,
+    Written,
+    never,
+)
 from edge_lvr1.models.chat_server import ChatServer, Completion
 from edge_lvr1.models.legal_regex import Constraint, constrain, constraint_of, legal_regex
 from edge_lvr1.models.looking import (
@@ -73,7 +83,11 @@ class _Model:
         self.model = server.endpoint.model
 
     def complete(
-        self, body: Mapping[str, Any], stops: Sequence[str] = (), deadline: float | None = None
+        self,
+        body: Mapping[str, Any],
+        stops: Sequence[str] = (),
+        deadline: float | None = None,
+        cancelled: Cancel = never,
     ) -> Completion:
         if not self.model:
             listed = self.server.models(deadline)
@@ -83,7 +97,7 @@ class _Model:
                     f"name the one to use in the settings"
                 )
             self.model = listed[0]
-        return self.server.complete({"model": self.model, **body}, stops, deadline)
+        return self.server.complete({"model": self.model, **body}, stops, deadline, cancelled)
 
 
 class ServerAgent:
@@ -112,8 +126,10 @@ class ServerAgent:
         """Begin a conversation. The server is not spoken to before the first reply."""
         return ServerAgentSession(self)
 
-    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
-        """One reply, ended after a call or an answer. Raises ModelError."""
+    def reply(
+        self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+    ) -> str:
+        """One reply, ended after a call or an answer. Raises ModelError, Cancelled."""
         body: dict[str, Any] = {
             "messages": [{"role": turn.role, "content": turn.content} for turn in messages],
             **self.sampling.body(),
@@ -121,7 +137,7 @@ class ServerAgent:
         constraint = self._known_constraint()
         if constraint != "none":
             body |= constrain(constraint, legal_regex(moves))
-        done = self._model.complete(body, STOPS, deadline)
+        done = self._model.complete(body, STOPS, deadline, cancelled)
         log.debug("%s: %d tokens, ended by %s", self.name, done.tokens, done.finish)
         return done.text
 
@@ -138,9 +154,11 @@ class ServerAgentSession:
     def __init__(self, agent: ServerAgent) -> None:
         self.agent = agent
 
-    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
-        """The next reply; what was written by the deadline. Raises ModelError."""
-        return self.agent.reply(messages, moves, deadline)
+    def reply(
+        self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+    ) -> str:
+        """The next reply; what was written by the deadline. Raises ModelError, Cancelled."""
+        return self.agent.reply(messages, moves, deadline, cancelled)
 
     def close(self) -> None:
         """Nothing to free."""
@@ -177,7 +195,7 @@ class ServerCaptioner:
         look = self.looks[clip.node.level]
         frames = frames_of(clip, look)
         prompt = caption_words(clip.node, len(frames), look.words)
-        done = self._ask(prompt, frames, look.words)
+        done = self._ask(clip, prompt, frames, look.words)
         text = said(done.text, look.words)
         if not text:
             raise ModelError(
@@ -194,19 +212,20 @@ class ServerCaptioner:
         """Look at a leaf again with a question in mind. Raises ModelError, MediaError."""
         frames = frames_of(clip, self.looks[clip.node.level])
         prompt = query_words(clip.node, len(frames), query)
-        text = said(self._ask(prompt, frames, QUERY_WORDS).text, QUERY_WORDS)
+        text = said(self._ask(clip, prompt, frames, QUERY_WORDS).text, QUERY_WORDS)
         if not text:
             raise ModelError(f"{self.name} said nothing about {clip.node.id}")
         return text
 
-    def _ask(self, prompt: str, frames: Sequence[Frame], words: int) -> Completion:
+    def _ask(self, clip: Clip, prompt: str, frames: Sequence[Frame], words: int) -> Completion:
         content: list[dict[str, Any]] = [{"type": "text", "text": prompt}]
         for frame in frames:
             content.append({"type": "text", "text": f"{frame.time_s:.1f} s"})
             content.append({"type": "image_url", "image_url": {"url": picture_url(frame)}})
         body = self.sampling.body()
         body["max_tokens"] = min(body["max_tokens"], words * _TOKENS_A_WORD)
-        return self._model.complete({"messages": [{"role": "user", "content": content}], **body})
+        body["messages"] = [{"role": "user", "content": content}]
+        return self._model.complete(body, cancelled=clip.footage.cancelled)
 
 
 def picture_url(frame: Frame) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from edge_lvr1 import prompts
 from edge_lvr1.domain import Confirmation, Level, NodeId
-from edge_lvr1.errors import EdgeLvr1Error
+from edge_lvr1.errors import Cancelled, EdgeLvr1Error
 from edge_lvr1.navigator.evidence import cited_or_opened
 from edge_lvr1.navigator.walk import Walk
 from edge_lvr1.navigator.words import mentioned, telling
@@ -44,6 +44,8 @@ def confirm(walk: Walk, answer: str) -> tuple[Confirmation, list[tuple[NodeId, s
     for leaf in leaves_of(walk, answer):
         try:
             text = walk.view.video_qa(leaf, query)
+        except Cancelled:
+            raise
         except EdgeLvr1Error as error:
             log.warning("recording %d: no look at %s: %s", walk.view.recording.id, leaf, error)
             judged.append(Confirmation.UNCLEAR)

@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from edge_lvr1.domain import Answer, Question, Step, Verdict
-from edge_lvr1.errors import EdgeLvr1Error, ModelError
+from edge_lvr1.errors import Cancelled, EdgeLvr1Error, ModelError, ServerAway
 from edge_lvr1.models.base import Agent, tools_of
 from edge_lvr1.navigator.budget import Budget
 from edge_lvr1.navigator.evidence import evidence_of, searched
 from edge_lvr1.navigator.hints import Hints
 from edge_lvr1.navigator.merge import Kind, kind_of, merge
-from edge_lvr1.navigator.outcome import Outcome, together, where
+from edge_lvr1.navigator.outcome import Outcome, cancelled_text, together, where
 from edge_lvr1.navigator.rules import Rules
 from edge_lvr1.navigator.talk import Talk
 from edge_lvr1.navigator.view import TreeView
@@ -52,10 +52,11 @@ def navigate(
 
     `views` have to be asked before anything is said not to be there; those in `also` come
     after them while the budget lasts. `clock` runs like time.monotonic. `cancelled` is read
-    before each round; a cancelled question ends as `gave_up` with the evidence so far, and
-    its text says so. An agent that fails ends it as `failed`. What `on_step` raises goes
-    through to the caller. `among_others`: more recordings than these were asked about, so the
-    answer says which one it is from, and when by the clock.
+    before each round, and by whatever takes long within one; a cancelled question ends as
+    `gave_up` with the evidence so far, and its text says so. An agent that fails ends it as
+    `failed`. What `on_step` raises goes through to the caller, and so does ServerAway: the
+    agent may be back later. `among_others`: more recordings than these were asked about, so
+    the answer says which one it is from, and when by the clock.
     """
     asked = replace(question, text=question.about or question.text)
     navigation = _Navigation(asked, agent, clock, on_step, cancelled, rules)
@@ -148,6 +149,9 @@ class _Navigation:
         )
         try:
             walk.begin(last=share == 1, learnt=_learnt(before) if self.rules.carry else ())
+        except Cancelled:
+            text = cancelled_text(self.budget.rounds)
+            return Outcome(Verdict.GAVE_UP, text, stop=True)
         except EdgeLvr1Error as error:
             log.warning("recording %d cannot be asked: %s", view.recording.id, error)
             return Outcome(Verdict.FAILED, f"recording {view.recording.id}: {error}")
@@ -163,6 +167,8 @@ class _Navigation:
             finally:
                 session.close()
                 self.invalid += talk.invalid
+        except ServerAway:
+            raise
         except ModelError as error:
             log.error("question %s: the agent failed: %s", question.id, error)
             evidence = evidence_of(walk, "")

@@ -80,6 +80,11 @@ def where(recording: Recording) -> str:
     return f"On {recording.camera}, in recording {recording.id} from {start}."
 
 
+def cancelled_text(rounds: int) -> str:
+    """What is said of a question that nobody wants answered any more."""
+    return f"The question was cancelled after {rounds_text(rounds)}."
+
+
 def rounds_text(number: int) -> str:
     """ "1 round", "4 rounds"."""
     return f"{number} round{'' if number == 1 else 's'}"

@@ -20,13 +20,14 @@ from edge_lvr1.domain import (
     Question,
     Step,
 )
+from edge_lvr1.errors import Cancelled
 from edge_lvr1.models.base import AgentSession
 from edge_lvr1.navigator.actions import is_not_found, parse_reply
 from edge_lvr1.navigator.budget import Budget
 from edge_lvr1.navigator.confirm import confirm
 from edge_lvr1.navigator.conversation import information_observation
 from edge_lvr1.navigator.hints import Hints
-from edge_lvr1.navigator.outcome import Outcome, gave_up, outcome_of, rounds_text
+from edge_lvr1.navigator.outcome import Outcome, cancelled_text, gave_up, outcome_of, rounds_text
 from edge_lvr1.navigator.walk import Walk
 
 _MOVE = re.compile(r"<\s*(?:tool|answer)\s*>", re.I)
@@ -55,13 +56,15 @@ class Talk:
         """Rounds until an answer stands or the budget is spent. Raises ModelError."""
         while True:
             if self.cancelled():
-                text = f"The question was cancelled after {rounds_text(self.budget.rounds)}."
-                return gave_up(self.walk, text, stop=True)
+                return gave_up(self.walk, cancelled_text(self.budget.rounds), stop=True)
             if self.budget.seconds_left <= 0:
                 text = f"No answer within {self.question.max_seconds:g} s."
                 return gave_up(self.walk, text, stop=True)
             forced = last
-            answer, last = self._round(last=last)
+            try:
+                answer, last = self._round(last=last)
+            except Cancelled:  # what was begun of the round is not told
+                return gave_up(self.walk, cancelled_text(self.budget.rounds), stop=True)
             if answer is not None:
                 return outcome_of(self.walk, self.question, answer, self.confirmation)
             if forced:
@@ -73,7 +76,7 @@ class Talk:
         began = self.budget.now()
         moves = self.walk.moves(last=last)
         messages = self.walk.conversation.messages
-        reply = self.session.reply(messages, moves, self.budget.deadline_s)
+        reply = self.session.reply(messages, moves, self.budget.deadline_s, self.cancelled)
         thought, action = parse_reply(reply, moves)
         action = self.walk.checked(action)
         self.budget.rounds += 1

@@ -24,7 +24,7 @@ from edge_lvr1.domain import (
     SearchCaptions,
     VideoQa,
 )
-from edge_lvr1.errors import EdgeLvr1Error
+from edge_lvr1.errors import Cancelled, EdgeLvr1Error
 from edge_lvr1.models.base import TWO_TOOLS, Finder, Moves
 from edge_lvr1.navigator.conversation import (
     Conversation,
@@ -105,7 +105,7 @@ class Walk:
         return action
 
     def observe(self, action: Action, *, last: bool) -> tuple[str, bool]:
-        """What comes back from an action, and whether it was a repeat."""
+        """What comes back from an action, and whether it was a repeat. Raises Cancelled."""
         if isinstance(action, GetCaption):
             return self._open(action.node, last=last)
         if isinstance(action, VideoQa):
@@ -130,6 +130,8 @@ class Walk:
             return information_observation(prompts.OPENED_BEFORE, last=last), True
         try:
             caption = self.view.caption(node)
+        except Cancelled:
+            raise
         except EdgeLvr1Error as error:
             log.warning("recording %d: no caption of %s: %s", self.view.recording.id, node, error)
             text = f"The caption of {node} cannot be had: {error}. Open another node, or answer."
@@ -145,6 +147,8 @@ class Walk:
         self.looks.add(look)
         try:
             said = self.view.video_qa(action.node, action.query)
+        except Cancelled:
+            raise
         except EdgeLvr1Error as error:
             log.warning(
                 "recording %d: no look at %s: %s", self.view.recording.id, action.node, error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
 import pytest
 
 from edge_lvr1.domain import FinalAnswer, Invalid, NodeId, Verdict
+from edge_lvr1.errors import Cancelled
 from edge_lvr1.models.base import Agent, Message, Moves
 from edge_lvr1.models.embedded.retrieval.agent import EmbeddedAgent
 from edge_lvr1.navigator.actions import parse_reply
@@ -112,3 +114,17 @@ def test_the_loop_brings_a_question_with_options_to_an_end(
     assert answer.option == "A"
     assert isinstance(steps[-1].action, FinalAnswer)
     assert answer.rounds <= asked.max_rounds
+
+
+def test_a_reply_that_nobody_wants_does_not_keep_anybody_waiting(
+    make_agent: Callable[[], Agent],
+) -> None:
+    messages = conversation_of(cars(), "Is there a red car?").messages
+    session = make_agent().open()
+    began_s = time.monotonic()
+
+    with contextlib.suppress(Cancelled):  # one that takes but a moment may reply all the same
+        session.reply(messages, Moves(2, frozenset()), far_away(), lambda: True)
+
+    assert time.monotonic() - began_s < 1.0
+    session.close()

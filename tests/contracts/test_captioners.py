@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edge_lvr1.domain import Caption, Node, NodeId, Span
+from edge_lvr1.errors import Cancelled
 from edge_lvr1.media.frames import Footage, Frame, Wanted
 from edge_lvr1.models.base import Captioner, Clip, Notes, Written
 from edge_lvr1.models.chat_server import ChatServer, Completion, Endpoint
@@ -50,7 +51,11 @@ class TalkativeServer(ChatServer):
     """A chat server that says the same of everything."""
 
     def complete(
-        self, body: Mapping[str, Any], stops: Sequence[str] = (), deadline: float | None = None
+        self,
+        body: Mapping[str, Any],
+        stops: Sequence[str] = (),
+        deadline: float | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> Completion:
         return Completion("A yard.", "stop", 3)
 
@@ -195,3 +200,12 @@ def test_any_question_gets_an_answer(captioner: Captioner, footage: Footage, que
     notes = last_notes(captioner, footage)
 
     assert captioner.video_qa(Clip(footage, LEAVES[1], notes), query).strip()
+
+
+def test_a_look_that_nobody_wants_is_broken_off(captioner: Captioner, footage: Footage) -> None:
+    unwanted = Clip(footage.until(lambda: True), LEAVES[0])
+
+    with pytest.raises(Cancelled):
+        captioner.video_qa(unwanted, "Is anyone there?")
+    with pytest.raises(Cancelled):
+        captioner.caption(unwanted)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_lvr1.domain import Part, Span
-from edge_lvr1.errors import MediaError, NoVideoError
+from edge_lvr1.errors import Cancelled, MediaError, NoVideoError
 from edge_lvr1.media.children import Children
 from edge_lvr1.media.decoder import HERE, Decoder, Here
 from edge_lvr1.media.frames import Footage
@@ -229,3 +229,16 @@ def test_two_streams_of_one_decoder_do_not_mix(decoder: Decoder, parts: list[Par
 def test_a_step_that_is_none_is_refused(decoder: Decoder, parts: list[Part]) -> None:
     with pytest.raises(ValueError, match="step"):
         list(Footage(parts, decoder).every(0.0, Span(0.0, 1.0)))
+
+
+def test_frames_that_nobody_wants_any_more_end_the_reading(
+    decoder: Decoder, parts: list[Part]
+) -> None:
+    seen: list[float] = []
+    footage = Footage(parts, decoder).until(lambda: len(seen) >= 3)
+
+    with pytest.raises(Cancelled):
+        seen.extend(frame.time_s for frame in footage.every(0.2, Span(0.0, 100.0)))
+
+    assert len(seen) == 3
+    assert len(list(Footage(parts, decoder).every(0.5, Span(0.0, 2.0)))) == 4

@@ -18,9 +18,11 @@ from typing import Any
 from edge_lvr1.config import Ingest, Settings
 from edge_lvr1.daemon.main import run
 from edge_lvr1.domain import Caption, Node, Span
+from edge_lvr1.errors import Cancelled
 from edge_lvr1.media.frames import Footage, Wanted
 from edge_lvr1.models.base import (
     AgentSession,
+    Cancel,
     Captioner,
     Clip,
     Finder,
@@ -28,6 +30,7 @@ from edge_lvr1.models.base import (
     Moves,
     Notes,
     Written,
+    never,
 )
 from edge_lvr1.models.load import Backends, load_backends
 from tests.daemon.fakes import FakeCaptioner, ScriptedAgent, answer, get_caption
@@ -82,9 +85,15 @@ class SlowAgent:
     def open(self, finder: Finder | None = None) -> AgentSession:
         return self
 
-    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
-        time.sleep(self._pause_s)
-        return self._inner.reply(messages, moves, deadline)
+    def reply(
+        self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+    ) -> str:
+        until_s = time.monotonic() + self._pause_s
+        while time.monotonic() < until_s:
+            if cancelled():
+                raise Cancelled("the reply is not wanted any more")
+            time.sleep(min(0.05, self._pause_s))
+        return self._inner.reply(messages, moves, deadline, cancelled)
 
     def close(self) -> None:
         pass

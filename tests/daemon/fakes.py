@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 from edge_lvr1.domain import Caption, Node, Span
 from edge_lvr1.media.frames import Footage, Wanted
-from edge_lvr1.models.base import AgentSession, Clip, Finder, Message, Moves, Notes, Written
+from edge_lvr1.models.base import (
+    AgentSession,
+    Cancel,
+    Clip,
+    Finder,
+    Message,
+    Moves,
+    Notes,
+    Written,
+    never,
+)
 
 LONG_S = 30.0
 
@@ -76,7 +86,9 @@ class ScriptedAgent:
         self.finder = finder
         return self
 
-    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
+    def reply(
+        self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+    ) -> str:
         self._before()
         self.asked.append(tuple(messages))
         return self._replies.pop(0) if self._replies else answer("not found: the script is over")

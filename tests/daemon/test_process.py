@@ -329,16 +329,20 @@ def test_loopback_port_serves_the_page_to_this_machine_only(daemon: Daemon) -> N
 
 def test_running_question_can_be_cancelled(daemon: Daemon, footage: Path) -> None:
     shutil.copy(footage, daemon.watched / "yard.mp4")
-    with daemon.running(fake=True, reply_s=0.3) as client:
+    with daemon.running(fake=True, reply_s=100.0) as client:
         ended_jobs(client, 1)
         question = client.ask({"question": "Is there a lorry?"})
-        until(lambda: client.question(question)["steps"], "the first round")
+        until(lambda: client.question(question)["state"] == "running", "the first round")
+        began_s = time.monotonic()
         client.cancel(question)
         names = [event.name for event in client.follow(question)]
+        took_s = time.monotonic() - began_s
         told = client.question(question)
 
     assert names[-1] == "done"
     assert told["state"] == "cancelled"
+    assert told["text"] == "The question was cancelled after 0 rounds."
+    assert took_s < 2.0
 
 
 def test_clip_is_written_whole_or_not_at_all(daemon: Daemon, footage: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_lvr1.domain import Span
 from edge_lvr1.evaluate.items import Item
-from edge_lvr1.models.base import AgentSession, Finder, Message, Moves
+from edge_lvr1.models.base import AgentSession, Cancel, Finder, Message, Moves, never
 
 LEAF_S = 10.0
 TEXTS = (
@@ -102,7 +102,9 @@ class _Session:
         self.agent = agent
         self.left = list(agent.replies)
 
-    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
+    def reply(
+        self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+    ) -> str:
         reply = self.left.pop(0)
         self.agent.conversations[-1] = (*messages, Message("assistant", reply))
         return reply

@@ -15,7 +15,7 @@ import pytest
 
 from edge_lvr1.config import Ingest
 from edge_lvr1.domain import Part, Span
-from edge_lvr1.errors import MediaError
+from edge_lvr1.errors import Cancelled, MediaError
 from edge_lvr1.media.children import Children, decoder_of
 from edge_lvr1.media.decoder import HERE
 from edge_lvr1.media.frames import Footage
@@ -393,3 +393,15 @@ def test_settings_choose_the_decoder() -> None:
     chosen = decoder_of(Ingest(decoder_memory_mb=300))
     assert isinstance(chosen, Children)
     chosen.close()
+
+
+def test_a_child_that_hangs_over_what_nobody_wants_is_ended_within_a_second(bad: Children) -> None:
+    began_s = time.monotonic()
+    bound = bad.until(lambda: time.monotonic() > began_s + 0.3)
+
+    with pytest.raises(Cancelled, match=r"hang\.mp4 is not wanted any more"):
+        bound.probe(Path("hang.mp4"))
+
+    assert time.monotonic() - began_s < 2.5  # a child's start included
+    with pytest.raises(MediaError, match="no_new_privs"):
+        bad.probe(Path("state.mp4"))

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 import pytest
 
 from edge_lvr1.errors import ModelError
-from edge_lvr1.models.base import TWO_TOOLS, AgentSession, Finder, Message, Moves, tools_of
+from edge_lvr1.models.base import (
+    TWO_TOOLS,
+    AgentSession,
+    Cancel,
+    Finder,
+    Message,
+    Moves,
+    never,
+    tools_of,
+)
 from edge_lvr1.models.residency import LoadableAgent, Residency, ResidentAgent
 
 MOVES = Moves(width=2, opened=frozenset())
@@ -135,7 +144,9 @@ class CountingAgent:
         self.opened += 1
         return self
 
-    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
+    def reply(
+        self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+    ) -> str:
         return f"reply {len(messages)} of conversation {self.opened}"
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from edge_lvr1 import prompts
 from edge_lvr1.domain import Answer, NodeId, Question, Step, Verdict
-from edge_lvr1.models.base import Finder, Found, Message, Moves
+from edge_lvr1.models.base import Cancel, Finder, Found, Message, Moves, never
 from edge_lvr1.navigator.loop import Rules, navigate
 from tests.navigator.written_trees import Clock, WrittenTree, question, recording, uniform_plan
 
@@ -64,7 +64,9 @@ class Following:
     def open(self, finder: Finder | None = None) -> Following:
         return self
 
-    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
+    def reply(
+        self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+    ) -> str:
         self.rounds += 1
         said = messages[-1].content
         if "a red car drives by" in said:
@@ -177,7 +179,13 @@ def test_an_index_that_knows_nothing_gives_no_hint() -> None:
 
 def test_an_answer_is_given_back_once_only() -> None:
     class Stubborn(Following):
-        def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
+        def reply(
+            self,
+            messages: Sequence[Message],
+            moves: Moves,
+            deadline: float,
+            cancelled: Cancel = never,
+        ) -> str:
             return answers_at_once(1)
 
     answer, steps = walk(Stubborn(answers_at_once), Only([TRUTH]))
@@ -190,7 +198,13 @@ def test_an_answer_is_given_back_once_only() -> None:
 
 def test_an_agent_that_repeats_one_call_for_ever_ends_within_the_budget() -> None:
     class Deaf(Following):
-        def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
+        def reply(
+            self,
+            messages: Sequence[Message],
+            moves: Moves,
+            deadline: float,
+            cancelled: Cancel = never,
+        ) -> str:
             return repeats(1)
 
     asked = replace(ASKED, max_rounds=30)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import NoReturn
 
 import pytest
 
 from edge_lvr1 import prompts
 from edge_lvr1.domain import (
+    Caption,
     FinalAnswer,
     GetCaption,
     Invalid,
@@ -20,8 +23,8 @@ from edge_lvr1.domain import (
     Verdict,
     VideoQa,
 )
-from edge_lvr1.errors import ModelError
-from edge_lvr1.navigator.loop import navigate
+from edge_lvr1.errors import Cancelled, ModelError
+from edge_lvr1.navigator.loop import TreeView, navigate
 from tests.navigator.written_trees import (
     START,
     Clock,
@@ -413,3 +416,52 @@ def test_the_number_of_leaves_left_counts_the_plans_leaves() -> None:
 
     leaves = sum(node.level is Level.LOW for node in tree.plan.nodes)
     assert f"{leaves} leaves were not opened" in answer.searched[0]
+
+
+def test_a_round_that_is_broken_off_is_not_told() -> None:
+    agent = ScriptedAgent().enqueue(call("(1,2,1)"), Cancelled("not wanted"))
+
+    answer, steps = ask(agent, ASKED, people(), another(2))
+
+    assert answer.verdict is Verdict.GAVE_UP
+    assert answer.text == "The question was cancelled after 1 round."
+    assert [str(e.node) for e in answer.evidence] == ["(1,2,1)"]
+    assert len(steps) == 1
+    assert agent.opened == agent.closed == 1
+
+
+@pytest.mark.parametrize("where", ["caption", "video_qa"])
+def test_a_look_that_is_broken_off_ends_the_question(where: str) -> None:
+    tree = people()
+
+    def broken_off(*_: object) -> NoReturn:
+        raise Cancelled("not wanted")
+
+    agent = ScriptedAgent().enqueue(call("(1,2,1)"), say("unreached"))
+    if where == "video_qa":
+        look = '<think>x</think><tool>video_qa((1,2,1), "who?")</tool>'
+        agent = ScriptedAgent().enqueue(call("(1,2,1)"), look, say("unreached"))
+    view = Breaking(tree, where, broken_off)
+
+    answer, steps = ask(agent, ASKED, view, another(2))
+
+    assert answer.verdict is Verdict.GAVE_UP
+    assert "was cancelled" in answer.text
+    assert len(steps) == (1 if where == "video_qa" else 0)
+    assert answer.searched[-1].startswith("camera2, recording 2: not searched")
+
+
+class Breaking:
+    """A tree of which one thing cannot be had below its high captions."""
+
+    def __init__(self, tree: TreeView, what: str, instead: Callable[..., NoReturn]) -> None:
+        self.recording, self.plan = tree.recording, tree.plan
+        self._tree, self._what, self._instead = tree, what, instead
+
+    def caption(self, node_id: NodeId) -> Caption:
+        if self._what == "caption" and len(node_id.path) > 1:
+            self._instead()
+        return self._tree.caption(node_id)
+
+    def video_qa(self, node_id: NodeId, query: str) -> str:
+        self._instead()

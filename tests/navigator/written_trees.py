@@ -20,7 +20,7 @@ from edge_lvr1.domain import (
     TreePlan,
 )
 from edge_lvr1.errors import ModelError
-from edge_lvr1.models.base import Agent, Finder, Message, Moves
+from edge_lvr1.models.base import Agent, Cancel, Finder, Message, Moves, never
 from edge_lvr1.models.embedded import wording
 from edge_lvr1.models.embedded.wording import Kind, SceneEvent, Sighting
 from edge_lvr1.navigator.loop import TreeView, navigate
@@ -220,7 +220,9 @@ class ScriptedAgent:
         self.finder = finder
         return self
 
-    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
+    def reply(
+        self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+    ) -> str:
         self.asked.append((tuple(messages), moves))
         if self.clock is not None:
             self.clock.now += self.each_s

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from edge_lvr1.bundle import Bundle
 from edge_lvr1.domain import Caption, Level, Node, Span
-from edge_lvr1.errors import BundleError, ModelError
+from edge_lvr1.errors import BundleError, Cancelled, ModelError
 from edge_lvr1.media.frames import Footage, Frame, Wanted
-from edge_lvr1.models.base import Clip, Notes, Written
+from edge_lvr1.models.base import Cancel, Clip, Notes, Written, never
 from edge_lvr1.models.looking import LOOKS, QUERY_WORDS, Look, frames_of, said, wanted
 from edge_lvr1.models.onnx.preprocess import choose_size, fit
 from edge_lvr1.models.onnx.sampling import Sampling, choose
@@ -101,7 +101,13 @@ class OnnxCaptioner:
         look = self.looks[clip.node.level]
         frames = frames_of(clip, look)
         request = self._request(CAPTION, clip, frames, look.words)
-        ids = self.reply(frames, look.max_side_px, request, look.words * _TOKENS_A_WORD)
+        ids = self.reply(
+            frames,
+            look.max_side_px,
+            request,
+            look.words * _TOKENS_A_WORD,
+            clip.footage.cancelled,
+        )
         text = " ".join(said(self.words.decode(ids), look.words).split())
         if not text:
             raise ModelError(
@@ -119,18 +125,30 @@ class OnnxCaptioner:
         look = self.looks[clip.node.level]
         frames = frames_of(clip, look)
         request = self._request(QUERY, clip, frames, QUERY_WORDS, " ".join(query.split()))
-        ids = self.reply(frames, look.max_side_px, request, QUERY_WORDS * _TOKENS_A_WORD)
+        ids = self.reply(
+            frames,
+            look.max_side_px,
+            request,
+            QUERY_WORDS * _TOKENS_A_WORD,
+            clip.footage.cancelled,
+        )
         text = " ".join(said(self.words.decode(ids), QUERY_WORDS).split())
         if not text:
             raise ModelError(f"{self.name} said nothing about {clip.node.id}")
         return text
 
     def reply(
-        self, frames: Sequence[Frame], max_side_px: int, request: str, max_tokens: int
+        self,
+        frames: Sequence[Frame],
+        max_side_px: int,
+        request: str,
+        max_tokens: int,
+        cancelled: Cancel = never,
     ) -> list[int]:
         """Tokens of the model's reply to frames and a request, without the one that ends it.
 
-        Ends at a stop token, after `max_tokens`, or when the time is over. Raises ModelError.
+        Ends at a stop token, after `max_tokens`, or when the time is over. Raises ModelError,
+        and Cancelled once `cancelled` says so.
         """
         deadline_s = self.clock() + self.max_seconds
         height_px, width_px = frames[0].image.shape[:2]
@@ -144,6 +162,8 @@ class OnnxCaptioner:
         room = self._room(prompt, max_tokens)
 
         def check() -> None:
+            if cancelled():
+                raise Cancelled("the reply is not wanted any more")
             if self.clock() >= deadline_s:
                 raise _Late
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from edge_lvr1.errors import ModelError
-from edge_lvr1.models.base import Message, Moves
+from edge_lvr1.errors import Cancelled, ModelError
+from edge_lvr1.models.base import Cancel, Message, Moves, never
 from edge_lvr1.models.onnx.chat import Chat
 from edge_lvr1.models.onnx.genai import LoadedModel
 from edge_lvr1.models.onnx.grammar import (
@@ -132,11 +132,23 @@ class OnnxAgentSession:
         """The conversation as the model has it: all that was read and written, in tokens."""
         return tuple(self._held)
 
-    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
-        """The next reply. Raises ModelError. See `stream`."""
-        return "".join(self.stream(messages, moves, deadline))
+    def reply(
+        self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+    ) -> str:
+        """The next reply. Raises ModelError, Cancelled. See `stream`."""
+        pieces: list[str] = []
+        if cancelled():
+            raise Cancelled("the reply is not wanted any more")
+        with closing(self.stream(messages, moves, deadline)) as stream:
+            for piece in stream:
+                pieces.append(piece)
+                if cancelled():
+                    raise Cancelled("the reply is not wanted any more")
+        return "".join(pieces)
 
-    def stream(self, messages: Sequence[Message], moves: Moves, deadline: float) -> Iterator[str]:
+    def stream(
+        self, messages: Sequence[Message], moves: Moves, deadline: float
+    ) -> Generator[str, None, None]:
         """The next reply, piece by piece; ends at the move's end, the deadline or the budget.
 
         Closing the iterator stops the writing. Where the context is full, the reply is a
@@ -206,7 +218,7 @@ class OnnxAgentSession:
 
     def _legal(
         self, new: list[int], moves: Moves, room: Budget, written: _Written, deadline: float
-    ) -> Iterator[str]:
+    ) -> Generator[str, None, None]:
         """A reply held to the legal moves; the thought is closed when its tokens are spent."""
         if room.last:
             moves = replace(moves, must_answer=True)

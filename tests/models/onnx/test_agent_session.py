@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edge_lvr1.bundle import Bundle
 from edge_lvr1.domain import FinalAnswer, GetCaption, Invalid, NodeId
-from edge_lvr1.errors import BundleError, ModelError
+from edge_lvr1.errors import BundleError, Cancelled, ModelError
 from edge_lvr1.models.base import MORE_TOOLS, TWO_TOOLS, Message, Moves
 from edge_lvr1.models.onnx.agent import AgentSettings, OnnxAgent
 from edge_lvr1.models.onnx.session import LEAST_ROOM_TOKENS, Limits, OnnxAgentSession, budget
@@ -391,3 +391,36 @@ def test_weights_are_loaded_at_first_need_and_can_be_let_go(rand: agent_bundles.
 
     assert not agent.is_loaded
     assert session.reply([Message("user", "Hm?")], FREE, soon())
+
+
+def test_a_reply_that_nobody_wants_ends_between_tokens_and_the_cache_stays_good(
+    rand: agent_bundles.Random,
+) -> None:
+    session = OnnxAgent(rand.bundle, PLAIN).open()
+    messages = [Message("user", "Where is the man? " * 8)]
+    asked: list[None] = []
+
+    def cancelled() -> bool:
+        asked.append(None)
+        return len(asked) > 3
+
+    with pytest.raises(Cancelled):
+        session.reply(messages, FREE, soon(), cancelled)
+
+    assert session.usage.written == 3
+    fresh = OnnxAgent(rand.bundle, PLAIN).open()
+    assert session.reply(messages, FREE, soon()) == fresh.reply(messages, FREE, soon())
+    session.close()
+    fresh.close()
+
+
+def test_nothing_is_read_for_a_reply_that_nobody_wants_from_the_start(
+    rand: agent_bundles.Random,
+) -> None:
+    session = OnnxAgent(rand.bundle, PLAIN).open()
+
+    with pytest.raises(Cancelled):
+        session.reply([Message("user", "Where?")], FREE, soon(), lambda: True)
+
+    assert session.usage.read == 0
+    session.close()

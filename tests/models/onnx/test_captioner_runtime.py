@@ -16,7 +16,7 @@ pytest.importorskip("onnxruntime", reason="bundles run on onnxruntime, of the ex
 from edge_lvr1 import bundle
 from edge_lvr1.bundle import Bundle, write_bundle
 from edge_lvr1.domain import Level, Node, NodeId, Part, Span
-from edge_lvr1.errors import BundleError, MediaError, ModelError
+from edge_lvr1.errors import BundleError, Cancelled, MediaError, ModelError
 from edge_lvr1.media.frames import Footage, Frame
 from edge_lvr1.models import looking
 from edge_lvr1.models.base import Captioner, Clip
@@ -308,3 +308,23 @@ def test_a_broken_file_is_named(broken: str, tmp_path: Path) -> None:
 
     with pytest.raises(ModelError, match=broken.split(".")[0]):
         model.load()
+
+
+def test_a_reply_that_nobody_wants_ends_between_tokens() -> None:
+    asked: list[None] = []
+
+    def cancelled() -> bool:
+        asked.append(None)
+        return len(asked) > 5
+
+    with pytest.raises(Cancelled):
+        ready().reply(still(), 192, "What?", 40, cancelled)
+
+    assert len(asked) == 6
+
+
+def test_a_look_that_nobody_wants_is_broken_off(footage: Footage) -> None:
+    unwanted = clip(footage.until(lambda: True))
+
+    with pytest.raises(Cancelled):
+        ready().video_qa(unwanted, "What?")

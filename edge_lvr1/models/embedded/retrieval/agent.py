@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_lvr1.domain import FinalAnswer, GetCaption, VideoQa
-from edge_lvr1.models.base import AgentSession, Finder, Found, Message, Moves
+from edge_lvr1.models.base import AgentSession, Cancel, Finder, Found, Message, Moves, never
 from edge_lvr1.models.embedded.retrieval.answers import time_alone
 from edge_lvr1.models.embedded.retrieval.asked import Asked
 from edge_lvr1.models.embedded.retrieval.dialogue import Dialogue, read_dialogue
@@ -40,7 +40,9 @@ class _Session:
     def __init__(self, finder: Finder | None) -> None:
         self._finder = finder
 
-    def reply(self, messages: Sequence[Message], moves: Moves, deadline: float) -> str:
+    def reply(
+        self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+    ) -> str:
         """The next reply; takes milliseconds, so the deadline is never in question."""
         return write_reply(decide(messages, moves, self._finder))
 

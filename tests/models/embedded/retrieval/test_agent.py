@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge_lvr1.domain import Answer, FinalAnswer, NodeId, Span, Step, Verdict
 from edge_lvr1.media.words import Cue, with_words
-from edge_lvr1.models.base import Finder, Message, Moves
+from edge_lvr1.models.base import Cancel, Finder, Message, Moves, never
 from edge_lvr1.models.embedded.retrieval.agent import EmbeddedAgent
 from edge_lvr1.models.embedded.wording import NOTHING_SEEN, Kind, SceneEvent, Sighting
 from edge_lvr1.navigator.actions import parse_reply
@@ -352,7 +352,9 @@ def test_a_conversation_can_be_continued_by_a_fresh_agent() -> None:
     _, steps = asked_of(cars(), "Is there a red car?")
 
     class Forgetful(EmbeddedAgent):
-        def reply(self, messages: list[Message], moves: Moves, deadline: float) -> str:
+        def reply(
+            self, messages: list[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+        ) -> str:
             return EmbeddedAgent().open().reply(messages, moves, deadline)
 
         def open(self, finder: Finder | None = None) -> Forgetful:  # type: ignore[override]
