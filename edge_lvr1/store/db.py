@@ -16,10 +16,13 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from edge_lvr1.errors import StoreError
+from edge_lvr1.errors import StoreDamaged, StoreError, StoreFull
+from edge_lvr1.store.opening import RESTORE, check_place, keep_copy
 from edge_lvr1.store.schema import migrations
 
 logger = logging.getLogger(__name__)
+
+_LOG_BYTES = 32 << 20  # what is left of the write-ahead log once it was written back
 
 
 class Archive:
@@ -72,7 +75,7 @@ class Archive:
         except OverflowError:
             return []  # a number past 64 bits, as a client may send, is in no row
         except sqlite3.DatabaseError as error:
-            raise _explained(error, self.path) from error
+            raise self._explained(error) from error
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> dict[str, Any] | None:
         """The first row of a query; None where there is none."""
@@ -85,11 +88,14 @@ class Archive:
         if database.conn.in_transaction:
             yield database
             return
-        database.conn.execute("BEGIN")
         try:
-            yield database
-        finally:
-            database.rollback()
+            database.conn.execute("BEGIN")
+            try:
+                yield database
+            finally:
+                database.rollback()
+        except sqlite3.DatabaseError as error:
+            raise self._explained(error) from error
 
     @contextmanager
     def transaction(self, *, durable: bool = False) -> Iterator[Database]:
@@ -113,15 +119,35 @@ class Archive:
         except sqlite3.IntegrityError:
             raise
         except sqlite3.DatabaseError as error:
-            raise _explained(error, self.path) from error
+            raise self._explained(error) from error
+
+    def checkpoint(self) -> bool:
+        """Write the log back into the file and give its space to the disk; False where somebody
+        is reading or writing. Raises StoreError."""
+        row = self.row("PRAGMA wal_checkpoint(TRUNCATE)")
+        return bool(row and not row["busy"])
+
+    def _explained(self, error: sqlite3.DatabaseError) -> StoreError:
+        """The error in words; this thread begins with a new connection where that may help."""
+        text = str(error)
+        if any(words in text for words in _REOPENED):
+            with self._lock:
+                held = self._connections.get(threading.current_thread())
+                if held is not None and not held.conn.in_transaction:
+                    self._connections.pop(threading.current_thread()).close()
+        return _explained(error, self.path)
 
     def _connect(self) -> Database:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self._migrated:
+                check_place(self.path)
             # isolation_level=None: transactions begin only where this module says BEGIN.
             # check_same_thread=False: `close` runs in one thread for all.
             connection = sqlite3.connect(
-                self.path,
+                # A file that vanished meanwhile is not begun anew, empty.
+                f"{self.path.absolute().as_uri()}?mode={'rw' if self._migrated else 'rwc'}",
+                uri=True,
                 timeout=self._busy_timeout_s,
                 isolation_level=None,
                 check_same_thread=False,
@@ -137,6 +163,7 @@ class Archive:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
             database = Database(connection, execute_plugins=False)
             self._migrate(database)
         except BaseException as error:
@@ -155,6 +182,9 @@ class Archive:
         try:
             self._check_is_ours(database)
             pending = [migration.name for migration in migrations.pending(database)]
+            if pending and migrations.applied(database):
+                copy = keep_copy(self.path, pending[0], self._read_only)
+                logger.info("database %s: kept as it was as %s", self.path, copy.name)
             migrations.apply(database)
             database.conn.execute("COMMIT")
         except BaseException:
@@ -163,6 +193,9 @@ class Archive:
         self._migrated = True
         if pending:
             logger.info("database %s: changes applied: %s", self.path, ", ".join(pending))
+
+    def _read_only(self) -> sqlite3.Connection:
+        return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)
 
     def _check_is_ours(self, database: Database) -> None:
         applied = [migration.name for migration in migrations.applied(database)]
@@ -191,16 +224,28 @@ def _known_migrations() -> set[str]:
         memory.close()
 
 
+# After these the file may be another, or the file system writable again, for whoever opens anew.
+_REOPENED = ("readonly", "disk I/O error", "unable to open")
+
+
 def _explained(error: sqlite3.DatabaseError, path: Path) -> StoreError:
     text = str(error)
     if "not a database" in text or "malformed" in text:
-        said = "is not a database or is damaged; move it away or choose another --data folder"
-    elif "unable to open" in text or "readonly" in text:
-        said = "cannot be opened for writing; check the rights of the file and its folder"
-    elif "disk is full" in text:
-        said = "cannot grow: the disk is full; free some space"
+        return StoreDamaged(
+            f"the database {path} is not a database or is damaged ({text}); it is left as it is: "
+            f"{RESTORE}, or choose another --data folder"
+        )
+    if "disk is full" in text:
+        return StoreFull(
+            f"the database {path} cannot grow: the disk is full; free some space on it"
+        )
+    if "unable to open" in text or "readonly" in text:
+        said = "cannot be opened for writing; check the rights of the file and its folder, and "
+        said += "whether its disk is mounted for reading only"
     elif "locked" in text:
         said = "is held by another program; stop it and try again"
+    elif "disk I/O error" in text:
+        said = "cannot be read or written: its disk fails, is full or is gone; see the kernel's log"
     else:
         said = f"could not be used: {text}"
     return StoreError(f"the database {path} {said}")
