@@ -9,16 +9,22 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
+from edge_lvr1.daemon.heartbeat import Heartbeats
+
 
 class Stopped(Exception):  # noqa: N818 (not an error: the daemon was asked to end)
     """Work in hand is to be put down now, because the daemon stops."""
 
 
 class Turnstile:
-    """Lets ingest pass between two pieces of work, unless a question wants to go first."""
+    """Lets ingest pass between two pieces of work, unless a question wants to go first.
 
-    def __init__(self, queued: Callable[[], int]) -> None:
+    Everybody who passes gives a sign of life to `heartbeats`, and rests there while waiting.
+    """
+
+    def __init__(self, queued: Callable[[], int], heartbeats: Heartbeats | None = None) -> None:
         self._queued = queued
+        self.heartbeats = heartbeats or Heartbeats(float("inf"))
         self._asking = 0
         self._stopped = False
         self._news = 0
@@ -68,6 +74,7 @@ class Turnstile:
         each time the wait goes on.
         """
         while True:
+            self.heartbeats.beat()
             mark = self.mark()
             if self._stopped:
                 raise Stopped
@@ -78,14 +85,14 @@ class Turnstile:
 
     def wait(self, mark: int, timeout_s: float) -> None:
         """Sleep until there is news since `mark`, but no longer than that. Raises Stopped."""
-        with self._changed:
+        with self.heartbeats.resting(), self._changed:
             self._changed.wait_for(lambda: self._stopped or self._news != mark, timeout_s)
             if self._stopped:
                 raise Stopped
 
     def rest(self, seconds: float) -> None:
         """Sleep that long, news or not. Raises Stopped."""
-        with self._changed:
+        with self.heartbeats.resting(), self._changed:
             self._changed.wait_for(lambda: self._stopped, seconds)
             if self._stopped:
                 raise Stopped

@@ -42,9 +42,14 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        with self._turnstile.heartbeats.working(self.name):
+            self._work_on()
+
+    def _work_on(self) -> None:
         turnstile = self._turnstile
         try:
             while True:
+                turnstile.heartbeats.beat()
                 mark = turnstile.mark()
                 try:
                     found = self._work()

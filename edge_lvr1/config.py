@@ -216,6 +216,9 @@ class Limits(_Section):
     request_timeout_s: float = Field(
         default=15.0, gt=0, description="a request that is not there whole by then is cut off"
     )
+    stuck_s: float = Field(
+        default=900.0, gt=0, description="a worker in one step for longer has systemd restart us"
+    )
 
 
 class KeepRule(_Section):
