@@ -1,0 +1,191 @@
+"""Daemons that are killed in the middle of a story, started again, and looked over afterwards."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge_lvr1.bundle import load
+from edge_lvr1.errors import BundleError
+from tests.daemon.processes import until
+from tests.reliability.daemons import Nursery, Place, decoders_of
+from tests.reliability.invariants import broken, told_by
+from tests.reliability.points import SIDES, Point
+from tests.reliability.scene import Footage, Story
+
+KILLED = -signal.SIGKILL
+CHILDREN_END_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A story that nobody interrupted: what it came to, what it counted, how long it took."""
+
+    told: list[tuple[Any, ...]]
+    counts: dict[str, int]
+    seconds: float
+
+
+@dataclass
+class Outcome:
+    """What came of one kill: `wrong` says what is not as it must be."""
+
+    point: str
+    reached: bool = False
+    seconds: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Killer:
+    """Runs stories below a folder; what is left of one that went well is removed."""
+
+    nursery: Nursery
+    folder: Path
+    footage: Footage
+    whole: Whole | None = None
+
+    def uninterrupted(self) -> Whole:
+        """The story from its beginning to its end, once."""
+        began = time.monotonic()
+        place, story = self._story("whole")
+        place.start()
+        assert place.serves(), place.log
+        assert story.go_on(), place.log
+        assert place.stop() == 0, place.log
+        wrong = broken(place.data, story.ledger)
+        assert not wrong, wrong
+        self.whole = Whole(told_by(place.data), place.counts, time.monotonic() - began)
+        return self.whole
+
+    def killed_at(self, points: Sequence[Point]) -> Outcome:
+        """A daemon that dies at a point, its successor at the next one, and so on."""
+        began = time.monotonic()
+        place, story = self._story("-".join(map(str, points)).replace(":", "."))
+        outcome = Outcome(" then ".join(map(str, points)))
+        for point in points:
+            place.start(dies_at=point)
+            outcome.reached = self._dies(place, story, outcome)
+        return self._ends_well(place, story, outcome, began)
+
+    def killed_after(self, seconds: float) -> Outcome:
+        """A daemon that is killed from outside, so long after its start."""
+        began = time.monotonic()
+        place, story = self._story(f"after-{seconds:.4f}")
+        outcome = Outcome(f"after {seconds:.3f} s")
+        place.start()
+        assert place.pid is not None
+        timer = threading.Timer(seconds, _kill, (place.pid,))
+        timer.start()
+        outcome.reached = self._dies(place, story, outcome)
+        timer.cancel()
+        return self._ends_well(place, story, outcome, began)
+
+    def export_killed_at(self, point: Point, fresh: bool) -> Outcome:
+        """An export that dies at a point, where a bundle stood before or none did."""
+        began = time.monotonic()
+        outcome = Outcome(f"export {point}{'' if fresh else ' over another'}")
+        place = Place(self.folder / outcome.point.replace(" ", "-").replace(":", "."), self.nursery)
+        out = place.folder / "bundle"
+        if not fresh:
+            assert place.export(out, 1) == 0, place.log
+        code = place.export(out, 2, point)
+        outcome.reached = code == KILLED
+        outcome.wrong += [] if code in (0, KILLED) else [f"it ended with {code}"]
+        outcome.wrong += _half_a_bundle(out, {None} if fresh else {"version 1"})
+        assert place.export(out, 3) == 0, place.log
+        outcome.wrong += _half_a_bundle(out, set(), "version 3")
+        left = [path.name for path in place.folder.iterdir() if path.name.startswith(".bundle")]
+        outcome.wrong += [f"{name} is left over" for name in left]
+        return self._ended(place, outcome, began)
+
+    def export_counts(self, fresh: bool) -> dict[str, int]:
+        """What an export counts that nobody interrupts."""
+        place = Place(self.folder / f"export-{fresh}", self.nursery)
+        for version in range(1 if fresh else 2):
+            assert place.export(place.folder / "bundle", version) == 0, place.log
+        return place.counts
+
+    def _story(self, name: str) -> tuple[Place, Story]:
+        place = Place(self.folder / name, self.nursery)
+        story = Story(place, self.footage)
+        story.begin()
+        return place, story
+
+    def _dies(self, place: Place, story: Story, outcome: Outcome) -> bool:
+        """Let the story go on until the daemon is gone; False where it got to the end first."""
+        pid = place.pid
+        assert pid is not None
+        died = not (place.serves() and story.go_on())
+        if not died:
+            place.kill()
+        elif place.code != KILLED:
+            outcome.wrong.append(f"it ended with {place.code}, not by the kill")
+        until(lambda: not decoders_of(pid), "the end of its decoders", CHILDREN_END_WITHIN_S)
+        return died
+
+    def _ends_well(self, place: Place, story: Story, outcome: Outcome, began: float) -> Outcome:
+        place.start()
+        if not place.serves() or not story.go_on():
+            outcome.wrong.append("the daemon after it did not live")
+        elif (code := place.stop()) != 0:
+            outcome.wrong.append(f"the daemon after it ended with {code}")
+        else:
+            outcome.wrong += broken(place.data, story.ledger)
+            assert self.whole is not None
+            if told_by(place.data) != self.whole.told:
+                outcome.wrong.append("the captions are other than those of a whole run")
+        return self._ended(place, outcome, began)
+
+    def _ended(self, place: Place, outcome: Outcome, began: float) -> Outcome:
+        outcome.seconds = time.monotonic() - began
+        if outcome.wrong:
+            print(place.folder, outcome.point, *outcome.wrong, sep="\n  ")
+        else:
+            shutil.rmtree(place.folder)
+        return outcome
+
+
+def points_of(counts: dict[str, int], kind: str, most: int) -> Iterator[Point]:
+    """So many points of a kind, evenly over all that were counted, their sides in turn."""
+    last = counts[kind]
+    for index in range(min(most, last * len(SIDES[kind]))):
+        number, side = (
+            (1 + index * last // most, SIDES[kind][index % len(SIDES[kind])])
+            if most < last
+            else (1 + index // len(SIDES[kind]), SIDES[kind][index % len(SIDES[kind])])
+        )
+        yield Point(kind, number, side)
+
+
+def random_times(seconds: float, count: int, seed: str) -> list[float]:
+    """Moments of a story that takes so long; none is another's neighbour by design."""
+    dice = random.Random(seed)
+    return [dice.uniform(0.01, seconds) for _ in range(count)]
+
+
+def _half_a_bundle(out: Path, others: set[str | None], wanted: str = "version 2") -> list[str]:
+    """What is wrong with what stands at a bundle's place: whole, or not there at all."""
+    if not out.exists() and (None in others or others):
+        # Between the two renames of an exchange the old one stands beside its place.
+        aside = out.with_name(f".{out.name}.replaced")
+        return [] if None in others or aside.exists() else ["the bundle that was there is gone"]
+    try:
+        source = load(out).manifest.source
+    except BundleError as error:
+        return [f"what stands there is no bundle: {error}"]
+    return [] if source in (wanted, *others) else [f"{source} stands there"]
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
