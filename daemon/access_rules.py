@@ -8,6 +8,7 @@ it, or an admin), have files taken in (ingest), and hold, release or remove reco
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -24,31 +25,55 @@ from edge_lvr1.errors import AccessError
 
 ROOT = 0
 _WHO, _ROLE, _RULES = "who", "role", "rules"
-_FRESH_S = 10.0  # how long a group's number is believed; looking it up may ask a directory
+_FRESH_S = 10.0  # how long names and numbers are believed; looking them up may ask a directory
+
+
+def is_privileged(uid: int) -> bool:
+    """Whether a user is root or the daemon's own: admin, and never kept waiting by others."""
+    return uid in (ROOT, os.geteuid())
 
 
 class Rules:
     """Which role somebody has, by the settings' groups. `clock` gives seconds."""
 
-    def __init__(
-        self,
-        settings: Access,
-        own_uid: int | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, settings: Access, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
-        self._own_uid = os.geteuid() if own_uid is None else own_uid
         self._clock = clock
-        self._known: dict[tuple[str, str], tuple[float, int | None]] = {}
+        self._until = float("-inf")
+        self._gids: dict[Role, frozenset[int]] = {}
+        self._proxies: frozenset[int] = frozenset()
+        self._names: dict[int, str] = {}
+
+    def knows(self, peer: Peer) -> bool:
+        """Whether nothing has to be looked up for a peer, which can take its time."""
+        return self._clock() < self._until and peer.uid in self._names
+
+    def look_up(self, peer: Peer) -> None:
+        """Ask the system for the numbers of the settings' groups and for the peer's name."""
+        if self._clock() >= self._until:
+            self._gids = {role: _gids(self.groups(role)) for role in CHECKS}
+            self._proxies = _uids(self._settings.proxy_users)
+            self._names = {}
+            self._until = self._clock() + _FRESH_S
+        self._names[peer.uid] = name_of(peer.uid)
+
+    def who(self, peer: Peer) -> Who:
+        """A process on the UNIX socket, as somebody."""
+        name = self._names.get(peer.uid, f"number {peer.uid}")
+        return Who("socket", peer.uid, peer.gid, peer.pid, name)
 
     def role(self, peer: Peer) -> Role:
         """The highest role of a process on the UNIX socket."""
-        if peer.uid in (ROOT, self._own_uid):
+        if is_privileged(peer.uid):
             return Role.ADMIN
         for role in (Role.ADMIN, Role.INGEST, Role.ASK):
-            if any(self._gid(name) in peer.groups for name in self.groups(role)):
+            if self._gids.get(role, frozenset()) & peer.groups:
                 return role
         return Role.NONE
+
+    def is_proxy(self, peer: Peer) -> bool:
+        """Whether a process passes on what a browser sends, so that a token counts instead."""
+        return peer.uid in self._proxies
 
     def groups(self, role: Role) -> Sequence[str]:
         """The groups that are given a role."""
@@ -59,35 +84,36 @@ class Rules:
         }
         return given.get(role, ())
 
-    def is_proxy(self, peer: Peer) -> bool:
-        """Whether a process passes on what a browser sends, so that a token counts instead."""
-        return any(self._uid(name) == peer.uid for name in self._settings.proxy_users)
-
     def refusal(self, who: Who, wanted: Role) -> str:
         """One sentence that says what is missing."""
-        if who.via == "tcp":
-            return f"this needs the role {wanted.value}, which the token does not have"
-        groups = " or ".join(self.groups(wanted)) or "of root"
-        plural = "one of the groups" if " or " in groups else "group"
-        user = "this user" if who.uid is None else f"user {who.name}"
-        return f"{user} may not do this: it needs membership in {plural} {groups}"
+        if who.via != "socket":
+            return (
+                f"the token does not have the role {wanted.value} that this needs; "
+                "use the socket, as a member of " + (_listed(self.groups(wanted)) or "root")
+            )
+        groups = _listed(self.groups(wanted))
+        lacks = f"membership in {groups}" if groups else "to be root or the daemon's own user"
+        return f"user {who.name} may not do this: it needs {lacks}"
 
-    def _gid(self, name: str) -> int | None:
-        return self._looked_up("group", name, lambda: grp.getgrnam(name).gr_gid)
 
-    def _uid(self, name: str) -> int | None:
-        return self._looked_up("user", name, lambda: pwd.getpwnam(name).pw_uid)
+def _listed(groups: Sequence[str]) -> str:
+    return f"group {' or '.join(groups)}" if groups else ""
 
-    def _looked_up(self, kind: str, name: str, look: Callable[[], int]) -> int | None:
-        now = self._clock()
-        until, found = self._known.get((kind, name), (now, None))
-        if until <= now:
-            try:
-                found = look()
-            except KeyError:
-                found = None
-            self._known[kind, name] = (now + _FRESH_S, found)
-        return found
+
+def _gids(names: Sequence[str]) -> frozenset[int]:
+    found = set()
+    for name in names:
+        with contextlib.suppress(KeyError):
+            found.add(grp.getgrnam(name).gr_gid)
+    return frozenset(found)
+
+
+def _uids(names: Sequence[str]) -> frozenset[int]:
+    found = set()
+    for name in names:
+        with contextlib.suppress(KeyError):
+            found.add(pwd.getpwnam(name).pw_uid)
+    return frozenset(found)
 
 
 def put_who(scope: Scope, who: Who, role: Role, rules: Rules) -> None:
@@ -141,11 +167,6 @@ async def _may_admin(request: Request) -> None:
 
 CHECKS = {Role.ASK: _may_ask, Role.INGEST: _may_ingest, Role.ADMIN: _may_admin}
 """What a route with `needs` depends on, by role."""
-
-
-def who_is(peer: Peer) -> Who:
-    """A process on the UNIX socket, as somebody."""
-    return Who("socket", peer.uid, peer.gid, peer.pid, name_of(peer.uid))
 
 
 def peer_in(scope: Scope) -> Peer | None:

@@ -22,7 +22,6 @@ from edge_lvr1.errors import AlreadyRunning, DaemonError, SettingsError
 
 log = logging.getLogger(__name__)
 
-GROUP = "edge-lvr1"
 MODE = 0o660
 MAX_PATH_BYTES = 107  # sun_path holds 108 with its closing zero: unix(7)
 _BACKLOG = 128
@@ -62,7 +61,7 @@ def check_path(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def unix_socket(path: Path, group: str = GROUP) -> Iterator[socket.socket]:
+def unix_socket(path: Path, group: str | None = None) -> Iterator[socket.socket]:
     """A listening UNIX socket of mode 0660, removed at the end if it is still ours.
 
     It belongs to `group` where that exists and we may give it. Raises SettingsError for a
@@ -84,7 +83,8 @@ def unix_socket(path: Path, group: str = GROUP) -> Iterator[socket.socket]:
         os.umask(before)
     made = os.lstat(path)
     try:
-        _give_to_group(path, group)
+        if group is not None:
+            _give_to_group(path, group)
         listener.listen(_BACKLOG)
         yield listener
     finally:
@@ -155,9 +155,11 @@ def _give_to_group(path: Path, group: str) -> None:
     try:
         os.chown(path, -1, grp.getgrnam(group).gr_gid)
     except KeyError:
-        log.debug("there is no group %s; the socket keeps ours", group)
+        told = "there is no group %s (access.group), so %s keeps this user's own"
+        log.info(told, group, path)
     except PermissionError:
-        log.info("not in group %s, so the socket %s keeps our own group", group, path)
+        told = "this user is not in group %s (access.group), so its members cannot reach %s"
+        log.warning(told, group, path)
 
 
 def _remove_if_same(path: Path, made: os.stat_result) -> None:
@@ -178,7 +180,7 @@ def _loopback(address: str) -> tuple[str, int]:
         raise SettingsError(f"cannot listen on {address!r}; write it as 127.0.0.1:PORT")
     if not ip.is_loopback:
         raise SettingsError(
-            f"will not listen on {address}: there is no login, so only a loopback address "
+            f"will not listen on {address}: only a loopback address "
             "such as 127.0.0.1:8765 is taken; reach it from elsewhere through ssh -L"
         )
     return host, int(port)

@@ -175,32 +175,6 @@ def test_openapi_describes_the_socket(http: Http) -> None:
     assert {"/v1/questions", "/v1/recordings/{recording}/tree", "/v1/status"} <= set(paths)
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"origin": "https://evil.example"},
-        {"origin": "null"},
-        {"host": "evil.example"},
-        {"host": ""},
-        {"origin": "http://[bad"},
-    ],
-)
-def test_requests_of_foreign_web_pages_are_refused(
-    context: Context, headers: dict[str, str]
-) -> None:
-    http = Http(create_app(context), "http://localhost:8765")
-
-    assert http.get("/v1/status", headers=headers).status_code == 403
-
-
-@pytest.mark.parametrize("host", ["localhost:8765", "127.0.0.1:8765", "[::1]:8765"])
-def test_requests_of_our_own_page_are_answered(context: Context, host: str) -> None:
-    http = Http(create_app(context), "http://localhost:8765")
-    headers = {"host": host, "origin": f"http://{host}"}
-
-    assert http.get("/v1/status", headers=headers).status_code == 200
-
-
 def test_error_of_our_own_is_told_without_its_inside(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
