@@ -6,6 +6,7 @@ behind them is not known here.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,13 +15,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from edge_lvr1.access import Role
 from edge_lvr1.daemon.access_rules import Rules
 from edge_lvr1.daemon.context import Context, program_version
+from edge_lvr1.daemon.evidence_api import evidence_routes
 from edge_lvr1.daemon.footage_api import footage_routes, search_routes
 from edge_lvr1.daemon.guard import Guard
 from edge_lvr1.daemon.questions_api import question_routes
+from edge_lvr1.daemon.refusals import Refusals
 from edge_lvr1.daemon.schemas import shown_safely
 from edge_lvr1.daemon.service_api import service_routes
+from edge_lvr1.daemon.tokens import Tokens
 from edge_lvr1.daemon.web_page import web_routes
 from edge_lvr1.errors import (
     AccessError,
@@ -41,8 +46,9 @@ _STATUS: tuple[tuple[type[EdgeLvr1Error], int], ...] = (
 )
 
 
-def create_app(context: Context) -> FastAPI:
-    """The application over a daemon's parts."""
+def create_app(context: Context, token: str | None = None) -> FastAPI:
+    """The application over a daemon's parts; without a token nothing is told over TCP."""
+    shown, access = Tokens(token), context.settings.access
     app = FastAPI(
         title="edge_lvr1",
         version=program_version(),
@@ -50,14 +56,21 @@ def create_app(context: Context) -> FastAPI:
         docs_url=None,  # its page would load scripts from the network
         redoc_url=None,
     )
-    for router in (question_routes, footage_routes, search_routes, service_routes):
+    for router in (question_routes, footage_routes, search_routes, service_routes, evidence_routes):
         app.include_router(router(context))
-    app.include_router(web_routes())
+    app.include_router(web_routes(shown))
     app.add_exception_handler(EdgeLvr1Error, _told)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _broken)
-    app.add_middleware(Guard, rules=Rules(context.settings.access))
+    app.add_middleware(
+        Guard,
+        rules=Rules(access),
+        limits=context.settings.limits,
+        refusals=Refusals(context.audit, time.monotonic),
+        shown=shown,
+        token_role=Role(access.token_role),
+    )
     return app
 
 
