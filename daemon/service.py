@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from edge_lvr1.config import Settings
@@ -14,14 +14,17 @@ from edge_lvr1.daemon.api import create_app
 from edge_lvr1.daemon.auditing import say_started, say_stopped, told_models
 from edge_lvr1.daemon.building import Building
 from edge_lvr1.daemon.context import Context
+from edge_lvr1.daemon.heartbeat import Heartbeats, Watch
 from edge_lvr1.daemon.indexing import IndexWork, meaning_of
 from edge_lvr1.daemon.ingest_work import BuildWork, IntakeWork
 from edge_lvr1.daemon.intake import Intake
 from edge_lvr1.daemon.listen import check_path, sole_daemon, tcp_socket, unix_socket
+from edge_lvr1.daemon.notify import Notifier, Passed
 from edge_lvr1.daemon.offers import Offers
 from edge_lvr1.daemon.question_work import QuestionWork
 from edge_lvr1.daemon.schedule import Schedule
 from edge_lvr1.daemon.server import Server
+from edge_lvr1.daemon.tokens import load_token, token_path
 from edge_lvr1.daemon.turnstile import Turnstile
 from edge_lvr1.daemon.watcher import Folders, Settling, check_root
 from edge_lvr1.daemon.workers import Worker
@@ -35,7 +38,7 @@ from edge_lvr1.models.load import Backends, load_backends, remembering, tree_of
 from edge_lvr1.store.audit import AuditLog
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.glances import Glances
-from edge_lvr1.store.queues import BuildQueue, IngestQueue, QuestionQueue
+from edge_lvr1.store.queues import BuildQueue, IngestQueue, JobState, QuestionQueue
 from edge_lvr1.store.shelf import Shelf
 from edge_lvr1.store.trees import Trees
 from edge_lvr1.tree.build import Builder
@@ -47,12 +50,18 @@ _WORKERS_STOP_WITHIN_S = 8.0
 
 @contextmanager
 def running(
-    settings: Settings, stop: threading.Event, backends: Backends | None = None
+    settings: Settings,
+    stop: threading.Event,
+    backends: Backends | None = None,
+    notifier: Notifier | None = None,
+    passed: Sequence[Passed] = (),
 ) -> Iterator[Context]:
     """A daemon that works for as long as this is open.
 
-    `stop` is set where it cannot go on. Raises SettingsError, AlreadyRunning, StoreError,
-    ModelError or DaemonError where it cannot start; what was started by then is stopped.
+    `stop` is set where it cannot go on. Sockets that were `passed` are served instead of one
+    of its own; a `notifier` is told that it lives. Raises SettingsError, AlreadyRunning,
+    StoreError, ModelError or DaemonError where it cannot start; what was started by then is
+    stopped.
     """
     settings = resolved(settings)
     for root in settings.watch:
@@ -69,19 +78,49 @@ def running(
         decoder = decoder_of(settings.ingest)
         stack.callback(decoder.close)
         context, parts = _compose(settings, archive, decoder, backends or load_backends(settings))
-        sockets = [stack.enter_context(unix_socket(settings.socket_path))]
+        token = load_token(settings)
+        group = settings.access.group
+        sockets = [stack.enter_context(one.listener) for one in passed]
+        if not sockets:
+            sockets.append(stack.enter_context(unix_socket(settings.socket_path, group)))
         if settings.listen is not None:
             sockets.append(stack.enter_context(tcp_socket(settings.listen)))
+            told = "http://%s asks for the token in %s; `edge-lvr1 web` prints the way in"
+            log.info(told, settings.listen, token_path(settings))
         say_started(context.audit, settings, context.questions.models)
         stack.callback(say_stopped, context.audit)
         parts.start(stack, stuck)
-        server = Server(create_app(context), sockets, on_end=stop.set)
+        server = Server(create_app(context, token), sockets, settings.limits, on_end=stop.set)
         stack.callback(server.stop)
         server.start()
+        watch = Watch(
+            context.turnstile.heartbeats,
+            notifier or Notifier(None),
+            context.faults,
+            server.answers,
+            context.questions.queued,
+            lambda: summary(context),
+        )
+        stack.callback(watch.stop)
+        watch.start()
         # Wound down all at once, before the parts are waited for one by one.
         stack.callback(context.hub.close)
         stack.callback(context.turnstile.stop)
         yield context
+
+
+def summary(context: Context) -> str:
+    """One line for whoever looks at the service: what is in hand, what waits, what is wrong."""
+    jobs = context.jobs.counts()
+    waiting = jobs.get(JobState.QUEUED, 0)
+    faults = context.faults.now()
+    told = [
+        f"{context.trees.count()} recordings",
+        f"{waiting} files wait" if waiting else "no file waits",
+        f"{context.questions.queued()} questions wait",
+        f"{len(faults)} faults: {faults[0].sentence}" if faults else "no fault",
+    ]
+    return ", ".join(told)
 
 
 def resolved(settings: Settings) -> Settings:
@@ -148,7 +187,7 @@ def _compose(
     questions = QuestionQueue(archive, time.time, told_models(settings, backends))
     if again := jobs.release_all() + builds.release_all() + questions.release_all():
         log.info("%d pieces of work go on that were in hand when the last daemon ended", again)
-    turnstile = Turnstile(questions.queued)
+    turnstile = Turnstile(questions.queued, Heartbeats(settings.limits.stuck_s))
     settling = Settling(settings.ingest.settle_s, time.monotonic)
     offers = Offers(settling, jobs, turnstile.news)
     folders = Folders(settings.watch, [settings.data], offers.saw)
