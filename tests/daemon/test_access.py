@@ -125,7 +125,7 @@ def test_nobody_without_a_role_gets_past_the_guard_on_any_route(context: Context
     http = Http(app, peer=peer())
 
     paths = {route.path for route in app.routes if isinstance(route, Route)}
-    paths |= {"/docs", "/nothing", "//", "/v1", "/v1/status/", "/healthz/"}
+    paths |= {"/docs", "/nothing", "/v1", "/v1/status/", "/healthz/"}
     for path in paths - OPEN:
         for method in METHODS:
             answer = http.request(method, path.replace("{", "").replace("}", ""))
