@@ -15,7 +15,7 @@ from sqlite_utils import Database
 
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.leases import Leases
-from edge_lvr1.store.text import clean
+from edge_lvr1.store.text import below, clean
 
 
 class BuildState(str, Enum):
@@ -37,7 +37,7 @@ class Build:
     lease: int
 
 
-_BUILDS = Leases("recordings", "id", BuildState.LEASED.value)
+_BUILDS = Leases("recordings", "id", BuildState.LEASED.value, ranked=True)
 _MOST_LOST = 5
 """Times that the program may end, with nothing more stored, while it captions a recording."""
 
@@ -92,9 +92,11 @@ class BuildQueue:
         return None
 
     def waiting(self) -> bool:
-        """Whether a recording is queued or leased."""
+        """Whether a recording is queued, and not held, or leased."""
         return bool(
-            self._archive.row("SELECT 1 FROM recordings WHERE state IN ('queued', 'leased')")
+            self._archive.row(
+                "SELECT 1 FROM recordings WHERE state = 'leased' OR (state = 'queued' AND held = 0)"
+            )
         )
 
     def _longest_wait_s(self) -> float:
@@ -120,6 +122,50 @@ class BuildQueue:
         """Queue all leased recordings again: for a daemon that starts."""
         with self._archive.transaction() as db:
             return _BUILDS.lose_all(db)
+
+    def hold(self, folder: str) -> int:
+        """The files in a folder cannot be reached: recordings that need one wait; how many."""
+        return self._set_held(folder, held=True)
+
+    def unhold(self, folder: str) -> int:
+        """The files in a folder can be reached again: recordings go on; how many."""
+        # Asked after every scan: told by reading alone where nothing is held.
+        held = self._archive.row(
+            "SELECT 1 FROM recordings WHERE state IN ('open', 'queued') AND held = 1 LIMIT 1"
+        )
+        return self._set_held(folder, held=False) if held else 0
+
+    def unhold_all(self) -> int:
+        """No recording waits for a folder: for a daemon that starts, maybe with others."""
+        with self._archive.transaction() as db:
+            return int(db.execute("UPDATE recordings SET held = 0 WHERE held = 1").rowcount)
+
+    def wait(self, build: Build) -> bool:
+        """Give a recording back until its folder is there; False where the lease was lost."""
+        with self._archive.transaction() as db:
+            row = _held(db, build)
+            if row is not None:
+                _BUILDS.settle(db, row, BuildState.QUEUED.value, held=1)
+            return row is not None
+
+    def retry(self, recording: int) -> bool:
+        """Try a failed recording again, with new attempts; whether there is such a recording.
+
+        Where it did not fail, nothing changes.
+        """
+        with self._archive.transaction() as db:
+            row = _BUILDS.find(db, "id", recording)
+            if row is not None and row["state"] == BuildState.FAILED.value:
+                _again(db, row)
+            return row is not None
+
+    def retry_all(self) -> int:
+        """Try all failed recordings again; how many."""
+        with self._archive.transaction() as db:
+            rows = list(db.query("SELECT * FROM recordings WHERE state = 'failed' ORDER BY id"))
+            for row in rows:
+                _again(db, row)
+        return len(rows)
 
     def done(self, build: Build) -> bool:
         """A recording's captions are complete; False where the lease was lost."""
@@ -159,6 +205,19 @@ class BuildQueue:
         found = {row["state"]: row["n"] for row in rows}
         return {state: found.get(state.value, 0) for state in BuildState}
 
+    def _set_held(self, folder: str, *, held: bool) -> int:
+        changed = 0
+        with self._archive.transaction() as db:
+            for first, last in below(folder):
+                done = db.execute(
+                    "UPDATE recordings SET held = ? "
+                    "WHERE state IN ('open', 'queued') AND held != ? "
+                    "AND id IN (SELECT recording FROM parts WHERE path > ? AND path < ?)",
+                    [held, held, first, last],
+                )
+                changed += int(done.rowcount)
+        return changed
+
     def _fail(self, db: Database, row: Mapping[str, Any], reason: str) -> None:
         _BUILDS.settle(
             db,
@@ -168,6 +227,13 @@ class BuildQueue:
             reason=clean(reason),
         )
         db.execute(_JOBS_FAILED, [clean(reason), self._clock(), row["id"]])
+
+
+def _again(db: Database, row: Mapping[str, Any]) -> None:
+    _BUILDS.settle(
+        db, row, BuildState.QUEUED.value, attempts=0, lost=0, not_before_s=0.0, reason=""
+    )
+    db.execute(_JOBS_AGAIN, [row["id"]])
 
 
 def _held(db: Database, build: Build) -> Mapping[str, Any] | None:
@@ -207,6 +273,9 @@ UPDATE jobs SET state = 'done', reason = '', finished_s = ? WHERE state = 'place
     SELECT 1 FROM parts p JOIN recordings r ON r.id = p.recording
     WHERE p.path = jobs.path AND r.state != 'done'
 )"""
+_JOBS_AGAIN = """
+UPDATE jobs SET state = 'placed', reason = '', attempts = 0, finished_s = NULL
+WHERE state = 'failed' AND path IN (SELECT path FROM parts WHERE recording = ?)"""
 _JOBS_FAILED = """
 UPDATE jobs SET state = 'failed', reason = ?, finished_s = ?, attempts = attempts + 1
 WHERE state = 'placed' AND path IN (SELECT path FROM parts WHERE recording = ?)"""

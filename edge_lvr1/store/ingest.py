@@ -18,7 +18,7 @@ from edge_lvr1.store.audit import add_entry
 from edge_lvr1.store.audited import FAILED, SAME
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.leases import Leases
-from edge_lvr1.store.text import clean, path_in, path_out, to_json
+from edge_lvr1.store.text import below, clean, path_in, path_out, to_json
 
 
 class JobState(str, Enum):
@@ -36,7 +36,7 @@ class Job:
     """A file to take in. `reason` says why it failed, or what else is to be known of it.
 
     `attempts` counts the tries that failed; `lease` is the number that holds it for one
-    worker.
+    worker. `held` says that it waits for its watched folder, which is away.
     """
 
     id: int
@@ -52,9 +52,14 @@ class Job:
     not_before_s: float = 0.0
     owner: str | None = None
     lease: int = 0
+    priority: int = 0
+    held: bool = False
 
 
-_JOBS = Leases("jobs", "id", JobState.LEASED.value)
+BACKLOG, NAMED, FIRST = 0, 1, 9
+"""Priorities: what a watched folder brings, what a client names, what is to go first of all."""
+
+_JOBS = Leases("jobs", "id", JobState.LEASED.value, ranked=True)
 _MOST_LOST = 5
 """Times that the program may end while it takes a file in."""
 
@@ -78,11 +83,14 @@ class IngestQueue:
         self._max_attempts = max_attempts
         self._retry_after_s = retry_after_s
 
-    def offer(self, path: str, size: int, mtime_ns: int, again: bool = False) -> Job | None:
+    def offer(
+        self, path: str, size: int, mtime_ns: int, again: bool = False, priority: int = BACKLOG
+    ) -> Job | None:
         """Queue a file; None where it is known with that size and mtime, whatever its state.
 
         A file that changed is queued anew, with new attempts (one that is being taken in
-        right now: when that ends). `again` also queues one that failed and did not change.
+        right now: when that ends). `again` also queues one that failed and did not change,
+        and gives one that waits the higher of its priorities.
         """
         stored = path_in(path)
         # Most files that a scan finds are known: told by reading alone, without a write lock.
@@ -93,12 +101,15 @@ class IngestQueue:
             if row is not None:
                 same = (row["size_bytes"], row["mtime_ns"]) == (size, mtime_ns)
                 if same and not (again and row["state"] == JobState.FAILED.value):
+                    _bring_forward(db, row, priority)
                     return None
             db.execute(
-                "INSERT INTO jobs(path, size_bytes, mtime_ns, offered_s) VALUES (?, ?, ?, ?) "
+                "INSERT INTO jobs(path, size_bytes, mtime_ns, offered_s, priority) "
+                "VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT(path) DO UPDATE SET size_bytes = excluded.size_bytes, "
-                "mtime_ns = excluded.mtime_ns, offered_s = excluded.offered_s",
-                [stored, size, mtime_ns, self._clock()],
+                "mtime_ns = excluded.mtime_ns, offered_s = excluded.offered_s, "
+                "priority = excluded.priority, held = 0",
+                [stored, size, mtime_ns, self._clock(), priority],
             )
             if row is not None and row["state"] != JobState.LEASED.value:
                 _requeue(db, row)
@@ -146,6 +157,52 @@ class IngestQueue:
         """Queue all leased jobs again: for a daemon that starts, when no worker can live."""
         with self._archive.transaction() as db:
             return _JOBS.lose_all(db)
+
+    def hold(self, folder: str) -> int:
+        """The files in a folder cannot be reached: their jobs wait; how many more than before.
+
+        That costs them no attempt. One that is being taken in is held when it is released.
+        """
+        return self._set_held(folder, held=True)
+
+    def unhold(self, folder: str) -> int:
+        """The files in a folder can be reached again: their jobs go on; how many."""
+        # Asked after every scan: told by reading alone where nothing is held.
+        held = self._archive.row("SELECT 1 FROM jobs WHERE state = 'queued' AND held = 1 LIMIT 1")
+        return self._set_held(folder, held=False) if held else 0
+
+    def unhold_all(self) -> int:
+        """No job waits for its folder: for a daemon that starts, maybe with other folders."""
+        with self._archive.transaction() as db:
+            return int(db.execute("UPDATE jobs SET held = 0 WHERE held = 1").rowcount)
+
+    def wait(self, job: Job) -> bool:
+        """Give a job back until its folder is there again; False where the lease was lost."""
+        with self._archive.transaction() as db:
+            row = _JOBS.held(db, "id", job.id, job.lease)
+            if row is None:
+                return False
+            if _changed(row, job):
+                _requeue(db, row)
+            else:
+                _JOBS.settle(db, row, JobState.QUEUED.value, held=1)
+            return True
+
+    def retry(self, job: int) -> Job | None:
+        """Try a failed job again, with new attempts; as it is now, None where there is none."""
+        with self._archive.transaction() as db:
+            row = _JOBS.find(db, "id", job)
+            if row is not None and row["state"] == JobState.FAILED.value:
+                _requeue(db, row)
+        return self.job(job)
+
+    def retry_all(self) -> int:
+        """Try all failed jobs again; how many."""
+        with self._archive.transaction() as db:
+            rows = list(db.query("SELECT id FROM jobs WHERE state = 'failed' ORDER BY id"))
+            for row in rows:
+                _requeue(db, row)
+        return len(rows)
 
     def done(self, job: Job, recordings: Sequence[int], reason: str = "", sha256: str = "") -> bool:
         """A job came to an end without a file of its own; False where the lease was lost.
@@ -245,10 +302,23 @@ class IngestQueue:
         return bool(
             self._archive.row(
                 "SELECT 1 FROM jobs WHERE state = 'leased' "
-                "OR (state = 'queued' AND (not_before_s <= ? OR not_before_s > ?))",
+                "OR (state = 'queued' AND held = 0 "
+                "AND (not_before_s <= ? OR not_before_s > ?))",
                 [self._clock(), self._clock() + self._longest_wait_s()],
             )
         )
+
+    def _set_held(self, folder: str, *, held: bool) -> int:
+        changed = 0
+        with self._archive.transaction() as db:
+            for first, last in below(folder):
+                done = db.execute(
+                    "UPDATE jobs SET held = ? "
+                    "WHERE path > ? AND path < ? AND state = 'queued' AND held != ?",
+                    [held, first, last, held],
+                )
+                changed += int(done.rowcount)
+        return changed
 
     def _known(self, stored: str | bytes, size: int, mtime_ns: int) -> bool:
         return bool(
@@ -311,6 +381,16 @@ def _requeue(db: Database, row: Mapping[str, Any]) -> None:
     )
 
 
+def _bring_forward(db: Database, row: Mapping[str, Any], priority: int) -> None:
+    if row["priority"] < priority:
+        db.execute("UPDATE jobs SET priority = ? WHERE id = ?", [priority, row["id"]])
+        db.execute(
+            "UPDATE recordings SET priority = ? WHERE priority < ? "
+            "AND id IN (SELECT recording FROM parts WHERE path = ?)",
+            [priority, priority, row["path"]],
+        )
+
+
 def _changed(row: Mapping[str, Any], job: Job) -> bool:
     return (row["size_bytes"], row["mtime_ns"]) != (job.size_bytes, job.mtime_ns)
 
@@ -330,4 +410,6 @@ def _job(row: Mapping[str, Any]) -> Job:
         not_before_s=row["not_before_s"],
         owner=row["owner"],
         lease=row["lease"],
+        priority=row["priority"],
+        held=bool(row["held"]),
     )

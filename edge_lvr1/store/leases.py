@@ -22,12 +22,14 @@ class Leases:
     """A queue's table. Every method runs within a write transaction of the caller.
 
     `order` is the column whose lowest value goes first; `state` is what the table calls a
-    row that is leased.
+    row that is leased. A table that is `ranked` has a column `priority`, whose highest value
+    goes before that, and a column `held`: rows where it is not 0 are passed over.
     """
 
     table: str
     order: str
     state: str
+    ranked: bool = False
 
     def take(
         self,
@@ -50,7 +52,8 @@ class Leases:
         ]
         if not due:
             return None
-        return self.give(db, min(due), owner, now_s + lease_s)
+        _, place = min(due)
+        return self.give(db, place, owner, now_s + lease_s)
 
     def give(
         self, db: Database, place: int, owner: str, until_s: float
@@ -65,13 +68,15 @@ class Leases:
 
     def _due(
         self, db: Database, state: str, column: str, now_s: float, latest_s: float = _EVER_S
-    ) -> list[int]:
+    ) -> list[tuple[int, int]]:
+        rank, free = ("priority", "AND held = 0 ") if self.ranked else ("0", "")
+        first = f"priority DESC, {self.order}" if self.ranked else self.order
         rows = db.execute(
-            f"SELECT {self.order} FROM {self.table} WHERE state = ? "
-            f"AND ({column} <= ? OR {column} > ?) ORDER BY {self.order} LIMIT 1",
+            f"SELECT {rank}, {self.order} FROM {self.table} WHERE state = ? {free}"
+            f"AND ({column} <= ? OR {column} > ?) ORDER BY {first} LIMIT 1",
             [state, now_s, latest_s],
         )
-        return [row[0] for row in rows.fetchall()]
+        return [(-row[0], row[1]) for row in rows.fetchall()]
 
     def find(self, db: Database, key: str, value: object) -> Mapping[str, Any] | None:
         """The row whose column `key` has that value."""

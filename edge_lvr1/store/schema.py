@@ -309,6 +309,13 @@ _INDICES = (
     "CREATE INDEX questions_by_state ON questions(state, number)",
 )
 
+# On which file systems the files of a watched folder were seen last.
+_ROOTS = """
+CREATE TABLE roots (
+    path TEXT PRIMARY KEY,
+    mounts TEXT NOT NULL
+) WITHOUT ROWID"""
+
 
 @migrations()
 def m001_recordings_and_trees(db: Database) -> None:
@@ -383,9 +390,18 @@ def m005_trust(db: Database) -> None:
         _HOLDS,
         # Since when the file is not there any more, its watched folder being there.
         "ALTER TABLE files ADD COLUMN gone_s REAL",
-        "ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
-        "DROP INDEX jobs_by_state",
-        "CREATE INDEX jobs_by_state ON jobs(state, priority DESC, id)",
+        _ROOTS,
+        # Held is what waits for a watched folder that is away.
+        *(
+            f"ALTER TABLE {table} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0"
+            for table in ("jobs", "recordings")
+            for column in ("priority", "held")
+        ),
+        *(f"DROP INDEX {table}_by_state" for table in ("jobs", "recordings")),
+        *(
+            f"CREATE INDEX {table}_by_state ON {table}(state, held, priority DESC, id)"
+            for table in ("jobs", "recordings")
+        ),
         "ALTER TABLE questions ADD COLUMN client TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE questions ADD COLUMN key TEXT",
         "ALTER TABLE questions ADD COLUMN asked_by TEXT NOT NULL DEFAULT ''",

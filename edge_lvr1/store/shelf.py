@@ -116,6 +116,7 @@ class Shelf:
                 return False
             add_moved(db, self._clock(), old, new)
             db.execute("DELETE FROM files WHERE path = ?", [path_in(new)])
+            db.execute("UPDATE files SET gone_s = NULL WHERE path = ?", [path_in(old)])
             for table in ("files", "parts"):
                 db.execute(
                     f"UPDATE {table} SET path = ?, mtime_ns = ? WHERE path = ?",
@@ -208,7 +209,7 @@ class _Rearrangement:
             "UPDATE recordings SET content = 'emptied ' || id, revision = revision + 1, width = 0, "
             "nodes = 0, captioned = 0, high_captioned = 0, watched_by = NULL, noted = 0, "
             "calls_made = 0, calls_saved = 0, state = 'open', reason = '', attempts = 0, "
-            "lost = 0, stored = 0, not_before_s = 0, owner = NULL, leased_until_s = NULL "
+            "lost = 0, stored = 0, not_before_s = 0, held = 0, owner = NULL, leased_until_s = NULL "
             "WHERE id = ?",
             [number],
         )
@@ -237,6 +238,7 @@ class _Rearrangement:
             "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [part_values(number, ordinal, part) for ordinal, part in enumerate(one.parts)],
         )
+        self.db.execute(_RANK, [number, number])
         return number
 
     def _tell_jobs(self, kept: Sequence[int]) -> None:
@@ -270,6 +272,12 @@ _INSERT_RECORDING = (
 _UPDATE_RECORDING = (
     f"UPDATE recordings SET ({_RECORDING_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE id = ?"
 )
+# A recording goes before others where one of its files does.
+_RANK = """
+UPDATE recordings SET priority = (
+    SELECT coalesce(max(j.priority), 0) FROM parts p JOIN jobs j ON j.path = p.path
+    WHERE p.recording = ?
+) WHERE id = ?"""
 _TELL_JOBS = """
 UPDATE jobs SET recordings = told.numbers FROM (
     SELECT p.path AS path, json_group_array(p.recording) AS numbers

@@ -30,6 +30,17 @@ def path_out(stored: str | bytes) -> str:
     return os.fsdecode(stored)
 
 
+def below(folder: str) -> tuple[tuple[str | bytes, str | bytes], ...]:
+    """Between what the stored paths in a folder lie, in SQLite's order: as text, as bytes."""
+    # "0" follows "/" in ASCII. Names that are not UTF-8 are stored as bytes, which come behind
+    # all text; in a folder with such a name there are no others.
+    stem = folder.rstrip("/")
+    raw = os.fsencode(stem)
+    text = path_in(stem)
+    as_bytes = (raw + b"/", raw + b"0")
+    return ((f"{text}/", f"{text}0"), as_bytes) if isinstance(text, str) else (as_bytes,)
+
+
 def to_json(value: Any) -> str:  # noqa: ANN401 (any JSON value)
     """Compact JSON in ASCII, so that any string survives."""
     return json.dumps(value, separators=(",", ":"))
