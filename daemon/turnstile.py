@@ -26,6 +26,7 @@ class Turnstile:
         self._queued = queued
         self.heartbeats = heartbeats or Heartbeats(float("inf"))
         self._asking = 0
+        self._aside = 0
         self._stopped = False
         self._news = 0
         self._changed = threading.Condition()
@@ -65,6 +66,19 @@ class Turnstile:
                 self._news += 1
                 self._changed.notify_all()
 
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """While this is open, a question in hand waits for somebody else, and ingest passes."""
+        with self._changed:
+            self._aside += 1
+            self._news += 1
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._aside -= 1
+
     def pass_ingest(
         self, look_again_s: float = 0.5, on_wait: Callable[[], None] = lambda: None
     ) -> None:
@@ -78,7 +92,7 @@ class Turnstile:
             mark = self.mark()
             if self._stopped:
                 raise Stopped
-            if not self._asking and not self._queued():
+            if self._aside or (not self._asking and not self._queued()):
                 return
             self.wait(mark, look_again_s)
             on_wait()

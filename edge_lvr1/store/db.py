@@ -121,6 +121,13 @@ class Archive:
         except sqlite3.DatabaseError as error:
             raise self._explained(error) from error
 
+    def begin_anew(self) -> None:
+        """This thread's next use opens a connection anew; not within a transaction."""
+        with self._lock:
+            database = self._connections.pop(threading.current_thread(), None)
+            if database is not None:
+                database.close()
+
     def checkpoint(self) -> bool:
         """Write the log back into the file and give its space to the disk; False where somebody
         is reading or writing. Raises StoreError."""

@@ -160,7 +160,8 @@ class QuestionQueue:
 
     def again(self, asked: Asked) -> str | None:
         """The id that the same key had before; None where it is new. Raises KeyReusedError."""
-        return _known(self._archive.connect(), asked)
+        with self._archive.reading() as db:
+            return _known(db, asked)
 
     def lease(self, owner: str, lease_s: float) -> QuestionRecord | None:
         """The question whose turn it is, for one worker; None where none waits.
@@ -300,7 +301,8 @@ class QuestionQueue:
 
     def queued(self) -> int:
         """How many questions wait."""
-        return waiting(self._archive.connect())
+        with self._archive.reading() as db:
+            return waiting(db)
 
     def prune(self, now_s: float, keep_days: float) -> int:
         """Remove questions that ended more than `keep_days` ago, with their steps; how many.
