@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_lvr1.config import Settings
+from edge_lvr1.daemon.confined import check_inside, roots_of
 from edge_lvr1.daemon.zone import zone_for
 from edge_lvr1.domain import TakenFile
 from edge_lvr1.errors import MediaError, NotFoundError
@@ -59,11 +60,13 @@ class Intake:
         NotFoundError, OSError, and what `between` raises.
         """
         path = Path(job.path)
+        check_inside(job.path, roots_of(self.settings))
         _check_unchanged(job)
         if job.size_bytes == 0:
             raise MediaError(f"{path.name} is empty (0 bytes); copy it again")
         sha256 = digest(path, job.size_bytes, between, on_progress)
         _check_unchanged(job)
+        check_inside(job.path, roots_of(self.settings))
         file = self._placed(job, sha256)
         known = self.shelf.same_footage(file)
         if known is None:

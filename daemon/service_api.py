@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from edge_lvr1.access import Role
-from edge_lvr1.daemon.access_rules import needs
+from edge_lvr1.daemon.access_rules import needs, role_of
+from edge_lvr1.daemon.confined import confined, roots_of
 from edge_lvr1.daemon.context import Context, Doing, program_version
 from edge_lvr1.daemon.metrics import ArchiveMetrics
 from edge_lvr1.daemon.schemas import (
@@ -62,9 +63,15 @@ def service_routes(context: Context) -> APIRouter:
         return _job(found, context.activity.now())
 
     @routes.post("/v1/ingest", status_code=202, dependencies=[needs(Role.INGEST)])
-    def ingest(offered: PathIn) -> OfferedOut:
-        """Queue a file, or everything in a folder; failed ones are tried again."""
-        outcome = context.offers.explicit(offered.path)
+    def ingest(offered: PathIn, request: Request) -> OfferedOut:
+        """Queue a file, or everything in a folder; failed ones are tried again.
+
+        Only admins may name what is outside the watched folders and ingest.roots.
+        """
+        path = offered.path
+        if not role_of(request.scope).allows(Role.ADMIN):
+            path = confined(path, roots_of(context.settings))
+        outcome = context.offers.explicit(path)
         doing = context.activity.now()
         return OfferedOut(
             taken=[_job(job, doing) for job in outcome.taken],

@@ -43,13 +43,24 @@ def load_token(settings: Settings) -> str:
     is too short.
     """
     path = token_path(settings)
-    try:
-        if settings.access.token_file is None:
+    if settings.access.token_file is None:
+        try:
             _make(path)
+        except OSError as error:
+            raise SettingsError(
+                f"the token file {path} cannot be made: {error.strerror}; check the data folder"
+            ) from error
+    return read_token(path)
+
+
+def read_token(path: Path) -> str:
+    """The token in a file; raises SettingsError as `load_token` does."""
+    try:
         return _read(path)
     except OSError as error:
         raise SettingsError(
-            f"the token file {path} cannot be used: {error.strerror}; check access.token_file"
+            f"the token file {path} cannot be read: {error.strerror}; "
+            "check access.token_file, or use the daemon's user"
         ) from error
 
 

@@ -14,10 +14,21 @@ function make(tag, text, className) {
 
 async function call(path, options) {
   const response = await fetch(path, options);
+  // Over loopback TCP the daemon asks for its token; a cookie then shows it each time.
+  if (response.status === 401) at("login").hidden = false;
   const told = await response.json();
   if (!response.ok) throw new Error(told.error);
   return told;
 }
+
+at("login").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const body = JSON.stringify({ token: at("token").value });
+  const headers = { "content-type": "application/json" };
+  const response = await fetch("/login", { method: "POST", headers, body });
+  if (response.ok) location.replace("/");
+  else at("login-error").textContent = (await response.json()).error;
+});
 
 function clock(seconds) {
   const tenths = Math.round(seconds * 10);
