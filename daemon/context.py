@@ -12,6 +12,7 @@ from edge_lvr1.config import Settings
 from edge_lvr1.daemon.faults import Faults
 from edge_lvr1.daemon.hub import Hub
 from edge_lvr1.daemon.offers import Offers
+from edge_lvr1.daemon.schedule import Schedule
 from edge_lvr1.daemon.turnstile import Turnstile
 from edge_lvr1.media.decoder import HERE, Decoder
 from edge_lvr1.models.load import Backends
@@ -71,9 +72,11 @@ class Context:
     audit: AuditLog
     decoder: Decoder = HERE
     meaning: Meaning | None = None
+    schedule: Schedule | None = None
     hub: Hub = field(default_factory=Hub)
     activity: Activity = field(default_factory=Activity)
     faults: Faults = field(default_factory=Faults)
+    paused: Callable[[], bool] = lambda: False  # whether ingest has to wait for room
     clock: Callable[[], float] = time.time
     started_s: float = field(default_factory=time.time)
 

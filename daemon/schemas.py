@@ -303,6 +303,19 @@ class FaultOut(_Out):
     since: datetime
 
 
+class ScheduledOut(_Out):
+    """A job that runs by the clock: `outcome` is what its last run came to."""
+
+    name: str
+    when: str
+    running: bool
+    last: datetime | None
+    took_s: float | None
+    outcome: Shown
+    failed: bool
+    next: datetime | None
+
+
 class HealthOut(_Out):
     """`ok`, or `degraded` with what is wrong; the daemon serves either way."""
 
@@ -334,6 +347,7 @@ class StatusOut(_Out):
     questions: dict[str, int]
     current: JobOut | None
     faults: list[FaultOut] = []
+    scheduled: list[ScheduledOut] = []
 
 
 def evidence_out(evidence: Evidence) -> EvidenceOut:

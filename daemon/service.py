@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 
 from edge_lvr1.config import Settings
 from edge_lvr1.daemon.answering import Answering
@@ -14,22 +15,26 @@ from edge_lvr1.daemon.api import create_app
 from edge_lvr1.daemon.auditing import say_started, say_stopped, told_models
 from edge_lvr1.daemon.building import Building
 from edge_lvr1.daemon.context import Context
+from edge_lvr1.daemon.faults import Faults
 from edge_lvr1.daemon.heartbeat import Heartbeats, Watch
 from edge_lvr1.daemon.indexing import IndexWork, meaning_of
 from edge_lvr1.daemon.ingest_work import BuildWork, IntakeWork
 from edge_lvr1.daemon.intake import Intake
 from edge_lvr1.daemon.listen import check_path, sole_daemon, tcp_socket, unix_socket
+from edge_lvr1.daemon.model_servers import Away, PatientAgent, PatientCaptioner
 from edge_lvr1.daemon.notify import Notifier, Passed
 from edge_lvr1.daemon.offers import Offers
 from edge_lvr1.daemon.question_work import QuestionWork
-from edge_lvr1.daemon.schedule import Schedule
+from edge_lvr1.daemon.room import Pausing, Room
+from edge_lvr1.daemon.schedule import Schedule, look_interval_s
 from edge_lvr1.daemon.server import Server
+from edge_lvr1.daemon.soundness import Soundness
 from edge_lvr1.daemon.tokens import load_token, token_path
 from edge_lvr1.daemon.turnstile import Turnstile
 from edge_lvr1.daemon.watcher import Folders, Settling, check_root
 from edge_lvr1.daemon.workers import Worker
-from edge_lvr1.daemon.zone import check_zones
-from edge_lvr1.errors import DaemonError
+from edge_lvr1.daemon.zone import check_zones, zone_of
+from edge_lvr1.errors import DaemonError, StoreDamaged, StoreError
 from edge_lvr1.media.children import decoder_of
 from edge_lvr1.media.clock_reading import rapid_ocr
 from edge_lvr1.media.decoder import Decoder
@@ -70,14 +75,19 @@ def running(
     check_path(settings.socket_path)
     with ExitStack() as stack:
         _hold(settings, stack)
-        archive = Archive(settings.database_path)
+        archive, faults = Archive(settings.database_path), Faults(time.time)
+        soundness = Soundness(archive.path, faults)
+        soundness.check()
         stuck = threading.Event()
+        stack.enter_context(soundness.in_use(lambda: not stuck.is_set()))
         # A worker that is stuck still holds its connection: the end of the process closes it.
         stack.callback(lambda: None if stuck.is_set() else archive.close())
         archive.connect()
         decoder = decoder_of(settings.ingest)
         stack.callback(decoder.close)
-        context, parts = _compose(settings, archive, decoder, backends or load_backends(settings))
+        backends = backends or load_backends(settings)
+        bonds = _Bonds(faults, soundness, stop.set)
+        context, parts = _compose(settings, archive, decoder, backends, bonds)
         token = load_token(settings)
         group = settings.access.group
         sockets = [stack.enter_context(one.listener) for one in passed]
@@ -125,13 +135,24 @@ def summary(context: Context) -> str:
 
 def resolved(settings: Settings) -> Settings:
     """The settings with absolute paths; watched folders without links, as events name them."""
+    offered = tuple(root.resolve() for root in settings.ingest.roots)
     return settings.model_copy(
         update={
+            "ingest": settings.ingest.model_copy(update={"roots": offered}),
             "data": settings.data.absolute(),
             "socket": settings.socket_path.absolute(),
             "watch": tuple(dict.fromkeys(root.resolve() for root in settings.watch)),
         }
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Bonds:
+    """What the parts have to do with the daemon as a whole."""
+
+    faults: Faults
+    soundness: Soundness
+    end: Callable[[], None]
 
 
 class _Parts:
@@ -179,7 +200,7 @@ def _hold(settings: Settings, stack: ExitStack) -> None:
 
 
 def _compose(
-    settings: Settings, archive: Archive, decoder: Decoder, backends: Backends
+    settings: Settings, archive: Archive, decoder: Decoder, backends: Backends, bonds: _Bonds
 ) -> tuple[Context, _Parts]:
     trees, glances = Trees(archive), Glances(archive)
     jobs = IngestQueue(archive, time.time, settings.ingest.max_attempts)
@@ -187,23 +208,31 @@ def _compose(
     questions = QuestionQueue(archive, time.time, told_models(settings, backends))
     if again := jobs.release_all() + builds.release_all() + questions.release_all():
         log.info("%d pieces of work go on that were in hand when the last daemon ended", again)
-    turnstile = Turnstile(questions.queued, Heartbeats(settings.limits.stuck_s))
+    faults = bonds.faults
+    agent_away = Away("agent", faults)
+    # Questions that wait for their agent's server do not keep ingest waiting.
+    turnstile = Turnstile(
+        lambda: 0 if agent_away.waiting() else questions.queued(),
+        Heartbeats(settings.limits.stuck_s),
+    )
     settling = Settling(settings.ingest.settle_s, time.monotonic)
     offers = Offers(settling, jobs, turnstile.news)
     folders = Folders(settings.watch, [settings.data], offers.saw)
-    schedule = Schedule(
-        folders.scan, offers.settle, settings.ingest.rescan_s, settings.ingest.settle_s
-    )
-    offers.on_waiting(schedule.wake)
+    schedule = Schedule(faults, zone_of(settings.time_zone), time.time)
+    schedule.every("rescan", settings.ingest.rescan_s, folders.scan, first_s=0.0)
+    look_s = look_interval_s(settings.ingest.settle_s)
+    offers.on_waiting(schedule.while_needed("settle", look_s, offers.settle))
+    captioner_away = Away("captioner", faults)
     builder = Builder(
         trees,
         glances,
-        backends.captioner,
+        PatientCaptioner(backends.captioner, captioner_away),
         tree_of(settings),
         settings.ingest,
         time.monotonic,
         rapid_ocr() if settings.ingest.read_clock else None,
     )
+    room = Room(settings.data, settings.ingest.reserve_mb, faults, lambda: _shrink(archive))
     context = Context(
         settings=settings,
         archive=archive,
@@ -218,11 +247,17 @@ def _compose(
         audit=AuditLog(archive, time.time),
         decoder=decoder,
         meaning=meaning_of(archive, settings.data, backends.embedder),
+        faults=faults,
+        paused=room.paused,
+        schedule=schedule,
     )
-    return context, _Parts(_workers(context, builder), folders, schedule, turnstile)
+    workers = _workers(context, builder, agent_away, captioner_away, bonds)
+    return context, _Parts(workers, folders, schedule, turnstile)
 
 
-def _workers(context: Context, builder: Builder) -> list[Worker]:
+def _workers(
+    context: Context, builder: Builder, agent_away: Away, captioner_away: Away, bonds: _Bonds
+) -> list[Worker]:
     settings, backends = context.settings, context.backends
     intake = Intake(
         trees=context.trees,
@@ -238,7 +273,7 @@ def _workers(context: Context, builder: Builder) -> list[Worker]:
         context.trees,
         context.jobs,
         builder,
-        backends.agent,
+        PatientAgent(backends.agent, agent_away, context.turnstile),
         context.decoder,
         time.monotonic,
         settings.questions,
@@ -246,9 +281,28 @@ def _workers(context: Context, builder: Builder) -> list[Worker]:
         remembering(backends.embedder),
     )
     work: dict[str, Callable[[], bool]] = {
-        "intake": IntakeWork(context, intake),
-        "build": BuildWork(context, Building(builder, context.decoder)),
-        "questions": QuestionWork(context, answering),
-        "index": IndexWork(context.archive, context.turnstile, context.meaning),
+        "intake": Pausing(context.paused, IntakeWork(context, intake)),
+        "build": Pausing(
+            context.paused, BuildWork(context, Building(builder, context.decoder), captioner_away)
+        ),
+        "questions": QuestionWork(context, answering, agent_away),
+        "index": Pausing(
+            context.paused, IndexWork(context.archive, context.turnstile, context.meaning)
+        ),
     }
-    return [Worker(name, context.turnstile, one) for name, one in work.items()]
+
+    def begin_anew(error: Exception) -> None:
+        context.archive.begin_anew()
+        if isinstance(error, StoreDamaged):
+            bonds.soundness.found_damage(str(error))
+
+    return [
+        Worker(name, context.turnstile, one, bonds.faults, begin_anew, bonds.end)
+        for name, one in work.items()
+    ]
+
+
+def _shrink(archive: Archive) -> None:
+    """Give the disk what the database's log holds of it."""
+    with suppress(StoreError):  # a disk that is full to the brim: the fault says so
+        archive.checkpoint()

@@ -26,6 +26,7 @@ from edge_lvr1.daemon.schemas import (
     PathIn,
     ProgressOut,
     RefusedOut,
+    ScheduledOut,
     StatusOut,
 )
 from edge_lvr1.errors import NotFoundError
@@ -155,7 +156,29 @@ def _status(context: Context) -> StatusOut:
         },
         current=_job(current, doing) if current else None,
         faults=_faults(context),
+        scheduled=_scheduled(context),
     )
+
+
+def _scheduled(context: Context) -> list[ScheduledOut]:
+    jobs = context.schedule.jobs() if context.schedule else []
+    return [
+        ScheduledOut(
+            name=job.name,
+            when=job.when,
+            running=job.running,
+            last=_moment(job.last_s),
+            took_s=None if job.took_s is None else round(job.took_s, 2),
+            outcome=job.outcome,
+            failed=job.failed,
+            next=_moment(job.next_s),
+        )
+        for job in jobs
+    ]
+
+
+def _moment(epoch_s: float | None) -> datetime | None:
+    return None if epoch_s is None else datetime.fromtimestamp(epoch_s, timezone.utc)
 
 
 def _faults(context: Context) -> list[FaultOut]:

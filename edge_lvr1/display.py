@@ -8,7 +8,7 @@ knows neither the daemon nor the database. Text from footage and models is shown
 from __future__ import annotations
 
 import itertools
-import unicodedata
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from edge_lvr1.doctor import Finding
+from edge_lvr1.untrusted import visible
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _MOST_SPANS = 12
@@ -28,9 +29,16 @@ _MOST_SHOWN = 1200  # characters of one caption or reply on a terminal
 
 
 def plain(text: str, style: str = "", limit: int = _MOST_SHOWN) -> Text:
-    """Untrusted text, made safe for a terminal: no markup, no control characters."""
-    kept = "".join(c if c == "\n" or unicodedata.category(c)[0] != "C" else "�" for c in text)
+    """Untrusted text, made safe for a terminal: no markup, and what would act is spelled out."""
+    kept = visible(text, lines=True)
     return Text(kept if len(kept) <= limit else kept[: limit - 1] + "…", style=style)
+
+
+def json_text(value: Any) -> str:  # noqa: ANN401 (any JSON value)
+    """Indented JSON as it is printed: readable, and whatever acts on a terminal is escaped."""
+    told = json.dumps(value, indent=2, ensure_ascii=False)
+    # Outside of strings there are but plain characters and line breaks, which stay.
+    return "".join(c if c == "\n" or visible(c) == c else json.dumps(c)[1:-1] for c in told)
 
 
 def clock(seconds: float) -> str:
@@ -66,9 +74,9 @@ def answer(found: Mapping[str, Any]) -> RenderableType:
     style = VERDICT_STYLE.get(verdict, "")
     # The text of what was not found begins with these words itself.
     told = "" if verdict == "not_found" else f"{verdict.replace('_', ' ')}  "
-    head = Text(told, style=f"bold {style}")
+    head = plain(told, style=f"bold {style}")
     if found.get("option"):
-        head.append(f"{found['option']}  ", style="bold")
+        head.append_text(plain(f"{found['option']}  ", style="bold"))
     head.append_text(plain(str(found["text"]), style="bold"))
     cost = (
         f"{_count(found['rounds'], 'round')}, {_count(found['captions_opened'], 'caption')} opened,"
@@ -108,7 +116,7 @@ def step(taken: Mapping[str, Any]) -> RenderableType:
         lines.append(plain(f"  {observation}", style="dim", limit=400))
     if hint:
         lines.append(plain(f"  {hint}", style="yellow"))
-    return Group(Text(f"round {taken['round']}", style="bold"), *lines)
+    return Group(plain(f"round {taken['round']}", style="bold"), *lines)
 
 
 def caption_tree(tree: Mapping[str, Any]) -> RenderableType:
@@ -135,7 +143,7 @@ def jobs(listed: Sequence[Mapping[str, Any]]) -> RenderableType:
     styles = {"done": "green", "failed": "red"}
     rows = [
         (
-            Text(str(job["state"]), style=styles.get(str(job["state"]), "")),
+            plain(str(job["state"]), style=styles.get(str(job["state"]), "")),
             str(job["path"]),
             str(job.get("reason") or _of_recordings(job.get("recordings") or ())),
         )
@@ -235,7 +243,7 @@ def questions(listed: Sequence[Mapping[str, Any]]) -> RenderableType:
         verdict = str(entry.get("verdict") or entry["state"])
         style = VERDICT_STYLE.get(verdict, "")
         asked = plain(str(entry["question"]), limit=200)
-        rows.append((str(entry["id"]), Text(verdict, style=style), asked))
+        rows.append((str(entry["id"]), plain(verdict, style=style), asked))
     return table(("id", "state", "question"), rows)
 
 
@@ -265,8 +273,9 @@ def status(found: Mapping[str, Any]) -> RenderableType:
     rows: list[tuple[str, str | Text]] = [
         (key.replace("_", " "), _fact(value))
         for key, value in found.items()
-        if key not in ("current", "faults")
+        if key not in ("current", "faults", "scheduled")
     ]
+    rows += [(f"job {one['name']}", _scheduled(one)) for one in found.get("scheduled", ())]
     current = found.get("current")
     rows.append(("captioning", _current(current) if current else "-"))
     rows += [
@@ -274,6 +283,13 @@ def status(found: Mapping[str, Any]) -> RenderableType:
         for one in found.get("faults", ())
     ]
     return table(("", ""), rows)
+
+
+def _scheduled(job: Mapping[str, Any]) -> Text:
+    last = f"last {wall_clock(job['last'])}: {job['outcome']}" if job["last"] else "not run yet"
+    told = "running; " if job["running"] else ""
+    planned = f"; next {wall_clock(job['next'])}" if job["next"] else ""
+    return plain(f"{job['when']}; {told}{last}{planned}", "red" if job["failed"] else "")
 
 
 def _current(job: Mapping[str, Any]) -> str:
@@ -319,7 +335,7 @@ def _node_line(first: Mapping[str, Any], last: Mapping[str, Any]) -> Text:
     span = f"  {clock(first['start_s'])} to {clock(last['end_s'])}  "
     caption = first["caption"]
     told = plain(caption) if caption else Text("not captioned yet", style="dim italic")
-    return Text.assemble((name, "bold cyan"), (span, "dim")).append_text(told)
+    return plain(name, style="bold cyan").append_text(plain(span, style="dim")).append_text(told)
 
 
 def _path(node: str) -> tuple[int, ...]:
