@@ -15,16 +15,31 @@ from pathlib import Path, PurePath
 from edge_lvr1.daemon.building import Building
 from edge_lvr1.daemon.context import Context, Doing
 from edge_lvr1.daemon.intake import Intake, StillChanging
+from edge_lvr1.daemon.model_servers import Away
 from edge_lvr1.daemon.turnstile import Stopped
-from edge_lvr1.daemon.workers import LEASE_S, OWNER
+from edge_lvr1.daemon.workers import LEASE_S, OWNER, Owed, told_of
 from edge_lvr1.domain import Level, Recording
-from edge_lvr1.errors import EdgeLvr1Error, MediaError, NotFoundError, StoreError
+from edge_lvr1.errors import (
+    EdgeLvr1Error,
+    MediaError,
+    NotFoundError,
+    ServerAway,
+    StoreError,
+    StoreFull,
+)
+from edge_lvr1.store.opening import FULL
 from edge_lvr1.store.queues import Build, Job
 
 log = logging.getLogger(__name__)
 
 INTAKE, BUILD = "intake", "build"
+_MOST_BROKEN = 5
+"""Times that a server may break off over a recording before that counts as a failed try."""
 _PUT_TOGETHER_S = 2.0  # while files keep coming, recordings are put together this often
+
+
+class _Paused(Exception):  # noqa: N818 (not an error: ingest was asked to wait)
+    """Work in hand is to be put down, because ingest pauses."""
 
 
 @dataclass(slots=True)
@@ -34,12 +49,14 @@ class IntakeWork:
     context: Context
     intake: Intake
     monotonic: Callable[[], float] = time.monotonic
+    owed: Owed = field(default_factory=Owed)
     _together_s: float = field(default=float("-inf"), init=False)
 
     def __call__(self) -> bool:
         """Lease a job and take its file in; False where none waits. Raises Stopped."""
         context = self.context
         context.turnstile.pass_ingest()
+        self.owed.settle()
         job = context.jobs.lease(OWNER, LEASE_S)
         if job is None:
             return self._put_together()
@@ -49,6 +66,10 @@ class IntakeWork:
             context.jobs.release(job)
             log.info("ingest: %s is put down; it goes on at the next start", self._name(job))
             raise
+        except _Paused:
+            self.owed.store(lambda: context.jobs.release(job))
+            log.info("ingest: %s is put down while ingest pauses", self._name(job))
+            return True
         finally:
             context.activity.put(INTAKE, None)
         if self.monotonic() - self._together_s > _PUT_TOGETHER_S or not context.jobs.busy():
@@ -67,28 +88,32 @@ class IntakeWork:
         hold = _Hold(self.context, INTAKE, job=job)
         try:
             told = self.intake.take_in(job, hold.between, hold.on_progress)
-        except Stopped:
+        except (Stopped, _Paused):
             raise
         except StoreError:
-            jobs.release(job)
+            self.owed.later(lambda: jobs.release(job))
             raise
         except StillChanging:
             log.info("ingest: %s changed meanwhile; waiting until it stands still", name)
-            jobs.fail(job, "it was still being written; it is taken when it stands still", False)
+            reason = "it was still being written; it is taken when it stands still"
+            self.owed.store(lambda: jobs.fail(job, reason, False))
             self.context.offers.saw(Path(job.path))
         except (MediaError, NotFoundError, PermissionError) as error:
             self._failed(job, name, _sentence(error), retry=False)
         except (EdgeLvr1Error, OSError) as error:
+            if _full(error):
+                self.owed.later(lambda: jobs.release(job))
+                raise StoreFull(_NO_ROOM) from error
             self._failed(job, name, _sentence(error), retry=True)
         except Exception as error:
             log.exception("ingest: %s broke something", name)
-            self._failed(job, name, f"{type(error).__name__}: {error}", retry=True)
+            self._failed(job, name, told_of(error), retry=True)
         else:
             log.info("ingest: %s: %s", name, told)
 
     def _failed(self, job: Job, name: str, reason: str, *, retry: bool) -> None:
         log.warning("ingest: %s is not taken in: %s", name, reason)
-        self.context.jobs.fail(job, reason, retry)
+        self.owed.store(lambda: self.context.jobs.fail(job, reason, retry))
 
     def _name(self, job: Job) -> str:
         path = PurePath(job.path)
@@ -102,11 +127,17 @@ class BuildWork:
 
     context: Context
     building: Building
+    away: Away
+    owed: Owed = field(default_factory=Owed)
+    _broken: dict[int, int] = field(default_factory=dict, init=False)
 
     def __call__(self) -> bool:
         """Lease a recording and caption it; False where none waits. Raises Stopped."""
         context = self.context
         context.turnstile.pass_ingest()
+        self.owed.settle()
+        if self.away.waiting():
+            return False
         idle = not context.jobs.busy() and not context.offers.pending()
         if closed := context.builds.close(context.settings.ingest.quiet_s, idle=idle):
             log.debug("%d recordings are closed", closed)
@@ -119,6 +150,9 @@ class BuildWork:
             context.builds.release(build)
             log.info("recording %d is put down; it goes on at the next start", build.recording)
             raise
+        except _Paused:
+            self.owed.store(lambda: context.builds.release(build))
+            log.info("recording %d is put down while ingest pauses", build.recording)
         finally:
             context.activity.put(BUILD, None)
         return True
@@ -131,26 +165,45 @@ class BuildWork:
             recording = self.context.trees.recording(build.recording)
             log.info("recording %d: %s begins", recording.id, _described(recording))
             self.building.build(recording, hold.between, hold.on_progress)
-        except Stopped:
+        except (Stopped, _Paused):
             raise
         except StoreError:
-            builds.release(build)
+            self.owed.later(lambda: builds.release(build))
             raise
+        except ServerAway as error:
+            self._put_off(build, error)
         except (MediaError, NotFoundError, PermissionError) as error:
             self._failed(build, _sentence(error), retry=False)
         except (EdgeLvr1Error, OSError) as error:
+            if _full(error):
+                self.owed.later(lambda: builds.release(build))
+                raise StoreFull(_NO_ROOM) from error
             self._failed(build, _sentence(error), retry=True)
         except Exception as error:
             log.exception("recording %d broke something", build.recording)
-            self._failed(build, f"{type(error).__name__}: {error}", retry=True)
+            self._failed(build, told_of(error), retry=True)
         else:
-            if builds.done(build):
+            self._broken.pop(build.recording, None)
+            if self.owed.store(lambda: builds.done(build)):
                 self._tell(recording, time.monotonic() - started)
             else:
                 log.info("recording %d got other parts meanwhile", build.recording)
 
+    def _put_off(self, build: Build, error: ServerAway) -> None:
+        """Give a recording back while its captioner's server is away.
+
+        A server that breaks off over the same recording time and again may do so because of it.
+        """
+        broken = self._broken.pop(build.recording, 0) + error.reached
+        if broken >= _MOST_BROKEN:
+            self._failed(build, f"{error}; so {broken} times", retry=True)
+            return
+        if broken:
+            self._broken[build.recording] = broken
+        self.owed.store(lambda: self.context.builds.release(build))
+
     def _failed(self, build: Build, reason: str, *, retry: bool) -> None:
-        if self.context.builds.fail(build, reason, retry):
+        if self.owed.store(lambda: self.context.builds.fail(build, reason, retry)):
             log.warning("recording %d is not captioned: %s", build.recording, reason)
         else:
             log.info("recording %d got other parts meanwhile", build.recording)
@@ -180,7 +233,9 @@ class _Hold:
         self._renewed = time.monotonic()
 
     def between(self) -> None:
-        """Wait while a question wants to go first. Raises Stopped."""
+        """Wait while a question wants to go first. Raises Stopped, _Paused."""
+        if self._context.paused():
+            raise _Paused
         self._context.turnstile.pass_ingest(on_wait=self._renew_in_time)
         self._renew_in_time()
 
@@ -203,6 +258,13 @@ class _Hold:
 def _described(recording: Recording) -> str:
     parts = f"{len(recording.parts)} parts" if len(recording.parts) > 1 else recording.parts[0].path
     return f"{recording.camera}, {recording.starts_at:%Y-%m-%d %H:%M:%S}, {parts}"
+
+
+_NO_ROOM = "a file could not be written: the disk is full; free some space on it"
+
+
+def _full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in FULL
 
 
 def _sentence(error: Exception) -> str:

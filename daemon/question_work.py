@@ -9,18 +9,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from edge_lvr1.daemon.answering import Answering
 from edge_lvr1.daemon.context import Context
+from edge_lvr1.daemon.model_servers import Away
 from edge_lvr1.daemon.turnstile import Stopped
-from edge_lvr1.daemon.workers import LEASE_S, OWNER
+from edge_lvr1.daemon.workers import LEASE_S, OWNER, Owed, told_of
 from edge_lvr1.domain import Answer, Question, Step, Verdict
-from edge_lvr1.errors import StoreError
+from edge_lvr1.errors import ServerAway, StoreError
 from edge_lvr1.store.queues import QuestionRecord
 
 log = logging.getLogger(__name__)
 
+_MOST_PUT_BACK = 3
+"""Times that a question is put back into the queue because its agent's server stayed away."""
 _CANCEL_S, _EXPIRE_S = 0.2, 1.0  # how often the database is asked about what clients want
 
 
@@ -30,17 +33,23 @@ class QuestionWork:
 
     context: Context
     answering: Answering
+    away: Away
+    owed: Owed = field(default_factory=Owed)
+    _put_back: dict[str, int] = field(default_factory=dict, init=False)
 
     def __call__(self) -> bool:
         """Lease a question and answer it; False where none waits. Raises Stopped."""
         turnstile = self.context.turnstile
         if turnstile.stopped:
             raise Stopped
+        self.owed.settle()
         # Looking costs nothing; `asking` is news to ingest when it ends, and to look for work
         # inside it would wake this worker again and again.
         if not self.context.questions.queued():
             return False
         _expire(self.context)
+        if self.away.waiting():
+            return False
         with turnstile.asking():
             record = self.context.questions.lease(OWNER, LEASE_S)
             if record is None:
@@ -60,19 +69,35 @@ class QuestionWork:
                 question, self._on_step(record), Cancellation(context, question.id)
             )
         except StoreError:
-            context.questions.release(record)
+            self.owed.later(lambda: context.questions.release(record))
             raise
+        except ServerAway as error:
+            tries = self._put_back.pop(question.id, 0) + 1
+            if tries <= _MOST_PUT_BACK:
+                self._put_back[question.id] = tries
+                log.info("question %s waits for its agent: %s", question.id, error)
+                self.owed.store(lambda: self._release(record))
+                return
+            answer = Answer(Verdict.FAILED, f"{error}; so {tries} times")
         except Exception as error:
             log.exception("question %s broke something", question.id)
-            answer = Answer(Verdict.FAILED, f"{type(error).__name__}: {error}")
+            answer = Answer(Verdict.FAILED, told_of(error))
         if context.turnstile.stopped and answer.verdict is Verdict.GAVE_UP:
             context.questions.release(record)
             log.info("question %s is put down; it is asked again at the next start", question.id)
             return
-        context.questions.finish(question.id, answer)
-        context.hub.tell(question.id)
+        self._put_back.pop(question.id, None)
+        self.owed.store(lambda: self._finish(question.id, answer))
         told = (question.id, answer.verdict.value, answer.rounds, answer.seconds)
         log.info("question %s: %s after %d rounds, %.1f s", *told)
+
+    def _finish(self, question: str, answer: Answer) -> None:
+        self.context.questions.finish(question, answer)
+        self.context.hub.tell(question)
+
+    def _release(self, record: QuestionRecord) -> None:
+        self.context.questions.release(record)
+        self.context.hub.tell(record.question.id)
 
     def _on_step(self, record: QuestionRecord) -> Callable[[Step], None]:
         def on_step(step: Step) -> None:

@@ -31,7 +31,7 @@ _FIRST_PAUSE_S, _MOST_PAUSE_S = 1.0, 60.0
 class Worker:
     """A thread that calls `work` until it raises Stopped; `work` says whether it found any.
 
-    `begin_anew` is called after what went wrong; `on_end` where the thread ends unasked.
+    `begin_anew` is told what went wrong; `on_end` where the thread ends unasked.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Worker:
         turnstile: Turnstile,
         work: Callable[[], bool],
         faults: Faults | None = None,
-        begin_anew: Callable[[], None] = lambda: None,
+        begin_anew: Callable[[Exception], None] = lambda error: None,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._turnstile = turnstile
@@ -87,23 +87,27 @@ class Worker:
                 found = self._work()
             except Stopped:
                 raise
-            except Exception as error:  # around one piece of work: see above
-                turnstile.rest(self._put_off(error))
-                self._begin_anew()
+            except (EdgeLvr1Error, OSError) as error:
+                self._put_off(error)
+                continue
+            except Exception as error:
+                if told_of(error) != self._told:
+                    log.exception("the %s worker broke something", self.name)
+                self._put_off(error)
                 continue
             self._went_well()
             if not found:
                 turnstile.wait(mark, _LOOK_AGAIN_S)
 
-    def _put_off(self, error: Exception) -> float:
-        """Say what is wrong, once; seconds until the next try."""
+    def _put_off(self, error: Exception) -> None:
+        """Say what is wrong, once, and wait for the next try. Raises Stopped."""
         told = told_of(error)
         self._faults.put(f"worker.{self.name}", f"the {self.name} worker waits: {told}")
-        if told != self._told and not isinstance(error, EdgeLvr1Error | OSError):
-            log.error("the %s worker broke something", self.name, exc_info=error)
         self._told = told
+        self._begin_anew(error)
+        pause_s = _FIRST_PAUSE_S * 2.0 ** min(self._missed, 10)
         self._missed += 1
-        return float(min(_MOST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** (self._missed - 1)))
+        self._turnstile.rest(min(_MOST_PAUSE_S, pause_s))
 
     def _went_well(self) -> None:
         if self._missed:
