@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_lvr1.errors import ModelError, SettingsError
+from edge_lvr1.errors import ModelError, ServerAway, SettingsError
 from edge_lvr1.models.chat_server import ChatServer, Completion, Endpoint
 from edge_lvr1.models.chat_stream import MOST_BYTES, Reply
 
@@ -169,6 +169,33 @@ def test_waits_double_up_to_a_bound_and_tries_end() -> None:
         chat.complete(ASK)
 
     assert naps.taken_s == [0.5, 1.0, 2.0, 3.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reached"),
+    [
+        (httpx.ConnectError("refused"), False),
+        (httpx.ConnectTimeout("late"), False),
+        (httpx.Response(503, text="loading"), False),
+        (httpx.Response(500, text="broke"), True),
+        (httpx.RemoteProtocolError("hung up"), True),
+        (httpx.ReadTimeout(""), True),
+    ],
+)
+def test_a_server_that_is_away_is_told_from_one_that_broke_over_the_request(
+    trouble: object, reached: bool
+) -> None:
+    with pytest.raises(ServerAway) as caught:
+        server(trouble, attempts=1).complete(ASK)
+
+    assert caught.value.reached is reached
+
+
+def test_a_refusal_is_no_absence() -> None:
+    with pytest.raises(ModelError) as caught:
+        server(httpx.Response(400, text="too long"), attempts=1).complete(ASK)
+
+    assert not isinstance(caught.value, ServerAway)
 
 
 @pytest.mark.parametrize(("asked", "waited_s"), [("2", 2.0), ("3600", 8.0), ("Tomorrow", 0.5)])
