@@ -7,7 +7,6 @@ imported before a command needs it.
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from edge_lvr1 import bench_commands, config, display, eval_commands
+from edge_lvr1 import (
+    bench_commands,
+    config,
+    display,
+    eval_commands,
+    evidence_commands,
+    web_commands,
+)
 from edge_lvr1.domain import Verdict
 from edge_lvr1.errors import NotFoundError, QuestionError
 from edge_lvr1.export import commands as export_commands
@@ -36,6 +42,10 @@ app.add_typer(export_commands.app, name="export")
 app.add_typer(bench_commands.app, name="bench")
 app.command("eval")(eval_commands.evaluate)
 app.add_typer(eval_commands.trajectories, name="trajectories")
+app.add_typer(evidence_commands.audit, name="audit")
+app.command("web")(web_commands.web)
+app.add_typer(evidence_commands.case, name="case")
+app.command("verify")(evidence_commands.verify)
 out = Console()
 err = Console(stderr=True)
 
@@ -63,7 +73,7 @@ def _client(socket: Path | None) -> Client:
 
 
 def _print_json(value: Any) -> None:  # noqa: ANN401 (whatever the socket returned)
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(display.json_text(value) + "\n")
 
 
 @app.command()
