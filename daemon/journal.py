@@ -9,6 +9,7 @@ names and clients loses its control characters either way.
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import socket
@@ -16,6 +17,8 @@ import struct
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+from edge_lvr1.untrusted import visible
 
 SOCKET = Path("/run/systemd/journal/socket")
 IDENTIFIER = "edge-lvr1"
@@ -26,15 +29,19 @@ _FORMAT, _TIMES = "%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 _DEBUG = 7
 _MOST_BYTES = 48 * 1024  # below what a datagram may have; a longer message is cut
-_CONTROLS = {code: "�" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
 
 class Printable(logging.Formatter):
-    """A formatter whose lines have no control characters: a file's name may hold any."""
+    """A formatter whose lines can do nothing to a terminal: a file's name may hold anything.
+
+    A message is one line, so that none can be forged; a traceback has its own.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, or lines."""
-        return super().format(record).translate(_CONTROLS)
+        told = copy.copy(record)
+        told.msg, told.args = visible(record.getMessage()), None
+        return visible(super().format(told), lines=True)
 
 
 class Journal(logging.Handler):
@@ -102,7 +109,7 @@ def fields_of(record: logging.LogRecord, message: str) -> dict[str, str]:
         "THREAD_NAME": record.threadName or "",
     }
     given = {name: getattr(record, name, None) for name in FIELDS}
-    told = {name: str(value).translate(_CONTROLS) for name, value in given.items() if value}
+    told = {name: visible(str(value), lines=True) for name, value in given.items() if value}
     return fields | {_PREFIX + name.upper(): value for name, value in told.items()}
 
 

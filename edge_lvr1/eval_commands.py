@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge_lvr1 import config
-from edge_lvr1.display import plain
+from edge_lvr1.display import json_text, plain
 from edge_lvr1.domain import Verdict
 from edge_lvr1.told import told
 
@@ -137,7 +137,7 @@ class _progress:  # noqa: N801 (used as a with statement)
 
 
 def _print_json(value: Any) -> None:  # noqa: ANN401 (any JSON value)
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(value) + "\n")
 
 
 trajectories = typer.Typer(help="Conversations as training data.", no_args_is_help=True)

@@ -197,12 +197,17 @@ def listed_recordings(recordings: Sequence[Recording], number: int, this: int) -
     if not recordings:
         return "No recording that the question is about is of that camera."
     lines = (
-        f"{one.id}{' (this video)' if one.id == this else ''}: {one.camera}, "
+        f"{one.id}{' (this video)' if one.id == this else ''}: {_quoted(one.camera)}, "
         f"{one.starts_at.isoformat(' ', 'seconds')}, {one.duration_s:.0f} s"
         for one in recordings
     )
     more = f"; and {number - len(recordings)} more" if number > len(recordings) else ""
     return f"Recordings that the question is about: {'; '.join(lines)}{more}."
+
+
+def _quoted(name: str) -> str:
+    """A name that cannot pose as more than one, or as what stands around it."""
+    return '"' + name.replace('"', "'") + '"'
 
 
 def count_query(what: str) -> str:

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from edge_lvr1.display import json_text, plain
 from edge_lvr1.told import told
 
 app = typer.Typer(help="Turn checkpoints into bundles that the daemon runs.", no_args_is_help=True)
@@ -208,15 +209,15 @@ def inspect(
 
     facts = describe(bundle)
     if as_json:
-        sys.stdout.write(json.dumps(dict(facts), indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(dict(facts)) + "\n")
         return
     for name, value in facts:
-        out.print(f"{name:<14} {value}", markup=False, highlight=False, soft_wrap=True)
+        out.print(plain(f"{name:<14} {value}"), soft_wrap=True)
 
 
 def _progress() -> Callable[[str], None]:
-    return lambda line: err.print(line, markup=False, highlight=False, soft_wrap=True)
+    return lambda line: err.print(plain(line), soft_wrap=True)
 
 
 def _wrote(path: Path) -> None:
-    out.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+    out.print(plain(f"wrote {path}"), soft_wrap=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
+import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -117,3 +120,67 @@ def test_status_shows_each_fault_with_its_time() -> None:
 
     assert "fault" in told
     assert "the disk is full (since 2026-03-14 09:30:00+00:00)" in told
+
+
+HOSTILE = "<script>\x1b]0;x\x07\u202egpj.\x9b2J[bold]\r\x00\u2066"
+
+
+def hostile(value: Any) -> Any:
+    """The same JSON with every text made hostile, but for times and node ids."""
+    if isinstance(value, dict):
+        kept = ("starts_at", "ends_at", "node", "since", "started_at")
+        return {k: v if k in kept else hostile(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [hostile(one) for one in value]
+    return value + HOSTILE if isinstance(value, str) else value
+
+
+AT = "2026-01-02T03:04:05+01:00"
+EVIDENCE = {"recording": 1, "camera": "gate", "node": "(2,1)", "start_s": 3.0, "end_s": 4.5}
+EVIDENCE |= {"starts_at": AT, "ends_at": AT, "caption": "A car."}
+STEP = {"round": 1, "thought": "t", "action": "a", "observation": "o", "hint": "h"}
+QUESTION = {"id": "q", "question": "?", "state": "done", "verdict": "answered", "option": "B"}
+QUESTION |= {"text": "2 cars", "rounds": 1, "captions_opened": 2, "seconds": 0.04, "agent": "e"}
+QUESTION |= {"captioner": "e", "evidence": [EVIDENCE], "searched": ["yard"], "read_as": "r"}
+QUESTION |= {"confirmation": "confirmed", "steps": [STEP]}
+JOB = {"id": 1, "path": "/drop/a.mp4", "state": "failed", "reason": "r", "recordings": []}
+RECORDING = {"id": 1, "camera": "gate", "starts_at": AT, "start_source": "s", "confidence": "c"}
+RECORDING |= {"duration_s": 9.0, "files": ["/a.mp4"], "state": "failed", "reason": "r"}
+RECORDING |= {"captioner": "e", "calls_made": 1, "calls_saved": 2, "remark": "m", "captions": 0}
+RECORDING |= {"nodes": 0, "queryable": False, "complete": False}
+ACTIVITY = {"times_s": [1.0], "scores": [2.0], "active": [[0.0, 2.0]], "switches": [[1.0, "cut"]]}
+TREE = {"recording": 1, "duration_s": 9.0, "width": 2, "captioner": "e"}
+HIT = {**EVIDENCE, "score": 1.0}
+STATUS = {"version": "1", "watched": ["/w"], "jobs": {"failed": 1}, "current": {"path": "/a"}}
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: display.answer(hostile(QUESTION)),
+        lambda: display.question(hostile({**QUESTION, "verdict": None})),
+        lambda: display.questions(hostile([QUESTION])),
+        lambda: display.step(hostile(STEP)),
+        lambda: display.jobs(hostile([JOB])),
+        lambda: display.recordings(hostile([RECORDING])),
+        lambda: display.recording(hostile(RECORDING), hostile(ACTIVITY)),
+        lambda: display.hits(hostile([HIT])),
+        lambda: display.status(hostile(STATUS)),
+        lambda: display.caption_tree({**hostile(TREE), "nodes": [node("(1)", 0, 9, HOSTILE)]}),
+    ],
+)
+def test_no_drawing_lets_a_text_act_on_the_terminal(draw: Callable[[], RenderableType]) -> None:
+    text = drawn(draw(), width=4000)
+
+    assert "\\x1b]0;x\\x07\\u202egpj.\\x9b2J[bold]" in text
+    assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs") for c in text if c != "\n")
+
+
+def test_printed_json_is_the_same_data_and_acts_on_nothing() -> None:
+    value = {"a" + HOSTILE: [HOSTILE, "\U000e0041 caf\u00e9 \U0001f600", 1.5, None]}
+
+    text = display.json_text(value)
+
+    assert json.loads(text) == value
+    assert "caf\u00e9 \U0001f600" in text
+    assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs") for c in text if c != "\n")

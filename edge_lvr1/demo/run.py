@@ -60,7 +60,7 @@ def run_demo(
             data=folder / "archive", watch=watched, socket=folder / "s", settle_s=SETTLE_S
         )
         client = stack.enter_context(daemon.running())
-        console.print(f"daemon running, watching {watched}")
+        console.print(display.plain(f"daemon running, watching {watched}"))
         _take_in(console, client, source, watched / source.name)
         answers = []
         for question in asked:
@@ -140,7 +140,8 @@ def _take_in(console: Console, client: Client, source: Path, target: Path) -> No
     with source.open("rb") as whole, target.open("wb") as dropped:
         dropped.write(whole.read(size // 2))
         dropped.flush()
-        console.print(f"dropped the first half of {target.name} ({size // 2:,} bytes)")
+        told = f"dropped the first half of {target.name} ({size // 2:,} bytes)"
+        console.print(display.plain(told))
         time.sleep(SETTLE_S / 2)
         taken = "taken too early" if client.jobs() else "not taken yet, as it may still grow"
         console.print(f"  {taken}")

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_lvr1.evaluate.score import Figure, Summary
+from edge_lvr1.untrusted import visible
 
 _TITLES = {
     "accuracy": "accuracy",
@@ -45,7 +46,7 @@ def tables(summary: Summary, baselines: Mapping[str, Summary], agent: str) -> Re
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     drawn.add_column("a question, on average")
     for name in columns:
-        drawn.add_column(Text(name.replace("_", " ")), justify="right")
+        drawn.add_column(Text(visible(name.replace("_", " "))), justify="right")
     for name, title in _TITLES.items():
         figures = [one.figures.get(name) for one in columns.values()]
         if any(figures):
@@ -104,12 +105,12 @@ def _types(columns: Mapping[str, Summary]) -> Table:
     drawn.add_column("accuracy by type")
     drawn.add_column("questions", justify="right")
     for name in columns:
-        drawn.add_column(Text(name.replace("_", " ")), justify="right")
+        drawn.add_column(Text(visible(name.replace("_", " "))), justify="right")
     first = next(iter(columns.values()))
     for kind, found in first.by_type.items():
         row: Sequence[Text] = [
             Text(f"{one.by_type[kind]['accuracy']:.3f}" if kind in one.by_type else "-")
             for one in columns.values()
         ]
-        drawn.add_row(Text(kind), f"{found['questions']:.0f}", *row)
+        drawn.add_row(Text(visible(kind)), f"{found['questions']:.0f}", *row)
     return drawn

@@ -16,6 +16,7 @@ from edge_lvr1.domain import Level, Node, Span
 from edge_lvr1.errors import MediaError
 from edge_lvr1.media.frames import Frame, Wanted
 from edge_lvr1.models.base import Clip
+from edge_lvr1.untrusted import harmless
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def query_words(node: Node, frames: int, query: str) -> str:
         start=node.span.start_s,
         end=node.span.end_s,
         words=QUERY_WORDS,
-        query=" ".join(query.split()),
+        query=harmless(query),
     )
 
 

@@ -41,6 +41,7 @@ from edge_lvr1.models.looking import (
     said,
     wanted,
 )
+from edge_lvr1.untrusted import without_marks
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +132,9 @@ class ServerAgent:
     ) -> str:
         """One reply, ended after a call or an answer. Raises ModelError, Cancelled."""
         body: dict[str, Any] = {
-            "messages": [{"role": turn.role, "content": turn.content} for turn in messages],
+            "messages": [
+                {"role": turn.role, "content": without_marks(turn.content)} for turn in messages
+            ],
             **self.sampling.body(),
         }
         constraint = self._known_constraint()

@@ -2,28 +2,20 @@
 
 What stands for n turns is a prefix of what stands for n+1, so a backend's key-value cache
 stays good. Captions and looks are descriptions of footage that anybody may have filmed:
-whatever could be taken for a tag or a new line of the protocol is made harmless here,
-once, on the way in.
+whatever could be taken for a tag or a new line of the protocol is made harmless here
+(`untrusted.harmless`), once, on the way in. Only what the agent itself replied is ever read
+for calls, and of a reply that quotes a chat mark the mark is broken before it is sent again.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from edge_lvr1 import prompts
 from edge_lvr1.domain import Caption, Question
 from edge_lvr1.models.base import Message
-
-_TAG_START = re.compile(r"<(?=\s*/?\s*(?:think|tool|answer|information)\b|\|)", re.I)
-_OPEN, _CLOSE = "\u2039", "|\u203a"  # single guillemets: they look alike and are no tags
-_TAG_END = re.compile(r"\|>")
-
-
-def harmless(text: str) -> str:
-    """One line of text that holds no protocol tag, chat marker or line break."""
-    return _TAG_END.sub(_CLOSE, _TAG_START.sub(_OPEN, " ".join(text.split())))
+from edge_lvr1.untrusted import harmless, without_marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +56,8 @@ class Conversation:
         )
 
     def replied(self, reply: str) -> Conversation:
-        """With the agent's reply, exactly as it wrote it: reasoning stays in the history."""
-        return Conversation((*self.messages, Message("assistant", reply)))
+        """With the agent's reply as it wrote it, reasoning too, but for marks of a chat."""
+        return Conversation((*self.messages, Message("assistant", without_marks(reply))))
 
     def told(self, observation: str) -> Conversation:
         """With what came back."""

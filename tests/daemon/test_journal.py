@@ -80,8 +80,8 @@ def test_name_of_a_file_forges_no_field_and_moves_no_cursor(
     entry = read(journal)
     assert entry["PRIORITY"] == "6"
     assert "EDGE_LVR1_QUESTION" not in entry
-    assert entry["EDGE_LVR1_PATH"] == name.replace("\x1b", "�")
-    assert "\x1b" not in entry["MESSAGE"]
+    assert entry["EDGE_LVR1_PATH"] == name.replace("\x1b", "\\x1b")
+    assert entry["MESSAGE"] == ("a\\nPRIORITY=0\\nEDGE_LVR1_QUESTION=forged\\x1b[2J.mp4 is taken")
 
 
 def test_what_the_journal_does_not_take_goes_to_stderr(
@@ -91,7 +91,7 @@ def test_what_the_journal_does_not_take_goes_to_stderr(
 
     log.error("the disk\nis full")
 
-    assert capsys.readouterr().err == "<3>the disk | is full\n"
+    assert capsys.readouterr().err == "<3>the disk\\nis full\n"
 
 
 def test_message_of_any_length_fits_a_datagram() -> None:
@@ -118,4 +118,4 @@ def test_journal_is_known_by_its_stream() -> None:
 def test_lines_on_stderr_have_no_control_characters() -> None:
     record = logging.LogRecord("x", logging.INFO, "", 1, "%s", ("\x1b]0;title\x07\u009b2J",), None)
 
-    assert Printable("%(message)s").format(record) == "�]0;title��2J"
+    assert Printable("%(message)s").format(record) == r"\x1b]0;title\x07\x9b2J"

@@ -55,7 +55,7 @@ def test_an_agent_that_declares_them_uses_them() -> None:
         "</information>"
     )
     assert [step.repeated for step in steps[:2]] == [False, True]
-    assert "1 (this video): camera1, 2026-11-22 10:00:00+01:00, 139 s; 2: camera2" in told[2]
+    assert '1 (this video): "camera1", 2026-11-22 10:00:00+01:00, 139 s; 2: "camera2"' in told[2]
     assert "camera1" not in told[3]
     assert tree.looks == [(NodeId((1, 2, 1)), prompts.count_query("person"))]
     assert [type(step.action) for step in steps][:3] == [
@@ -110,5 +110,5 @@ def test_what_was_learnt_is_carried_only_where_it_is_wanted() -> None:
 
     assert "Known from other recordings" not in second_turn(carry=False)
     assert second_turn(carry=True).endswith(
-        "Known from other recordings: camera1, 2026-11-22 10:00+01:00: not found: <b> none"
+        "Known from other recordings: camera1, 2026-11-22 10:00+01:00: not found: \u2039b> none"
     )

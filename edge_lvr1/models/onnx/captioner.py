@@ -27,6 +27,7 @@ from edge_lvr1.models.onnx.sampling import Sampling, choose
 from edge_lvr1.models.onnx.vl_facts import TOKENIZER, facts_of
 from edge_lvr1.models.onnx.vl_model import VlModel
 from edge_lvr1.models.onnx.vl_prompt import Prompt, Shown, Words, build_prompt
+from edge_lvr1.untrusted import harmless
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ class OnnxCaptioner:
         """Look at a leaf again with a question in mind. Raises ModelError, MediaError."""
         look = self.looks[clip.node.level]
         frames = frames_of(clip, look)
-        request = self._request(QUERY, clip, frames, QUERY_WORDS, " ".join(query.split()))
+        request = self._request(QUERY, clip, frames, QUERY_WORDS, harmless(query))
         ids = self.reply(
             frames,
             look.max_side_px,

@@ -30,9 +30,10 @@ class LoadedModel:
     model: Any
     tokenizer: Any
     provider: str
+    marks: tuple[str, ...] = ()  # texts that the tokenizer takes for tokens of their own kind
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text, chat marks included."""
+        """Token ids of a text, chat marks included: others' text goes through `without_marks`."""
         return [int(token) for token in self.tokenizer.encode(text)]
 
 
@@ -75,7 +76,21 @@ def load_model(
         ) from error
     _check_device(str(model.device_type), provider)
     log.info("loaded the agent in %s on %s", folder, provider)
-    return LoadedModel(package, model, tokenizer, provider)
+    return LoadedModel(package, model, tokenizer, provider, marks_of(folder))
+
+
+def marks_of(folder: Path) -> tuple[str, ...]:
+    """The special tokens of a model folder's tokenizer; none where it does not tell.
+
+    The package's tokenizer takes them for marks wherever they stand, and cannot be told not to.
+    """
+    try:
+        told = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+        added = [entry for entry in told["added_tokens"] if entry["special"]]
+        return tuple(sorted((str(entry["content"]) for entry in added), key=len, reverse=True))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("the special tokens of %s are not known (%s)", folder, error)
+        return ()
 
 
 def _check_device(device: str, provider: str) -> None:

@@ -29,6 +29,7 @@ from edge_lvr1.models.onnx.grammar import (
     reply_grammar,
 )
 from edge_lvr1.prompts import system_turn
+from edge_lvr1.untrusted import without_marks
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ class OnnxAgentSession:
         """
         if self._clock() >= deadline:
             return
-        messages = self._worded(messages, moves)
+        messages = self._unmarked(self._worded(messages, moves))
         new = self._unread(messages)
         room = self._limits.context_tokens - len(self._held) - len(new)
         if room < LEAST_ROOM_TOKENS:
@@ -174,7 +175,8 @@ class OnnxAgentSession:
             self.close()
             raise ModelError(f"the agent's runtime failed: {error}") from error
         finally:
-            self._history = (*messages, Message("assistant", written.text))
+            said = Message("assistant", written.text)
+            self._history = self._unmarked((*messages, said))
 
     def close(self) -> None:
         """Free the cache."""
@@ -191,6 +193,11 @@ class OnnxAgentSession:
             Message("system", system_turn(moves.width, self._system, moves.tools)),
             *messages[1:],
         )
+
+    def _unmarked(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """The messages without the tokenizer's marks in what they say: turns are ours to mark."""
+        marks = self._loaded.marks
+        return tuple(Message(one.role, without_marks(one.content, marks)) for one in messages)
 
     def _unread(self, messages: tuple[Message, ...]) -> list[int]:
         """Tokens that the cache does not hold yet; starts afresh where the history differs."""
