@@ -49,12 +49,11 @@ class Buckets:
         now = self._clock()
         left, at = self._filled.get(client, (float(self._burst), now))
         left = min(self._burst, left + (now - at) * self._per_s)
-        if left < 1:
-            return (1 - left) / self._per_s
+        wait_s = 0.0 if left >= 1 else (1 - left) / self._per_s
         if client not in self._filled and len(self._filled) >= _MOST_CLIENTS:
             self._forget(now)
-        self._filled[client] = (left - 1, now)
-        return 0.0
+        self._filled[client] = (left - (wait_s == 0), now)
+        return wait_s
 
     def _forget(self, now: float) -> None:
         """Drop the full ones, which say nothing; were none full, the one untouched longest."""

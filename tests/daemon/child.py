@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_lvr1.config import Ingest, Settings
+from edge_lvr1.config import Access, Ingest, Limits, Settings
 from edge_lvr1.daemon.main import run
 from edge_lvr1.domain import Caption, Node, Span
 from edge_lvr1.errors import Cancelled
@@ -112,6 +112,8 @@ def main(given: dict[str, Any]) -> int:
         listen=given.get("listen"),
         time_zone=given.get("time_zone"),
         ingest=Ingest(settle_s=given["settle_s"], **given.get("ingest", {})),
+        limits=Limits(**given.get("limits", {})),
+        access=Access(**given.get("access", {})),
     )
     real = load_backends(settings)
     captioner = Deadly(
