@@ -6,6 +6,7 @@ behind them is not known here.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -34,13 +35,18 @@ from edge_lvr1.errors import (
     NotFoundError,
     QuestionError,
     StoreError,
+    StoreFull,
 )
+from edge_lvr1.store.opening import FULL
+
+log = logging.getLogger(__name__)
 
 _STATUS: tuple[tuple[type[EdgeLvr1Error], int], ...] = (
     (NotFoundError, 404),
     (QuestionError, 422),
     (AccessError, 403),
     (MediaError, 409),  # the recording is known, but its file cannot be read any more
+    (StoreFull, 507),
     (StoreError, 503),
     (EdgeLvr1Error, 500),
 )
@@ -62,6 +68,7 @@ def create_app(context: Context, token: str | None = None) -> FastAPI:
     app.add_exception_handler(EdgeLvr1Error, _told)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(OSError, _os_error)
     app.add_exception_handler(Exception, _broken)
     app.add_middleware(
         Guard,
@@ -94,6 +101,13 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     return _error(422, sentence_of(error.errors()))
+
+
+async def _os_error(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, OSError) and error.errno in FULL:
+        return _error(507, "a disk of the daemon's machine is full; free some space on it")
+    log.error("%s %s broke something", request.method, request.url.path, exc_info=error)
+    return await _broken(request, error)
 
 
 async def _broken(request: Request, error: Exception) -> JSONResponse:
