@@ -38,6 +38,8 @@ Socket = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 _TIMES += ["%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"]
+_NAMED = ("question", "verdict", "recording", "path", "words", "reason", "version", "text")
+"""What a line of the list says of an entry, where it has them."""
 _STYLES = {"unchanged": "green", "changed": "bold red", "gone": "yellow", "unreadable": "yellow"}
 
 audit = typer.Typer(
@@ -202,7 +204,7 @@ def make(
         if source.state != "unchanged":
             err.print(plain(f"edge-lvr1: {source.path} is {source.state}", style="yellow"))
     out.print(plain(f"wrote {output / REPORT}"), soft_wrap=True)
-    out.print(plain(f"{SUMS} and the audit log's entry {made.head} are what to keep apart"))
+    out.print(plain(f"keep apart: {SUMS}, and the audit log's {made.head}"), soft_wrap=True)
 
 
 @case.command("verify")
@@ -246,9 +248,11 @@ def _entry(entry: Entry) -> dict[str, Any]:
 def _shown(entry: dict[str, Any]) -> tuple[Any, ...]:
     who = entry["who"]
     by = str(who.get("name") or (f"uid {who['uid']}" if "uid" in who else who.get("via", "")))
-    what = ", ".join(f"{key}: {_one(value)}" for key, value in entry["what"].items() if value)
+    what = entry["what"]
+    named = [key for key in _NAMED if what.get(key) not in (None, "", [])] or list(what)[:3]
+    said = ", ".join(f"{key} {_one(what[key])}" for key in named)
     cells = (str(entry["number"]), wall_clock(entry["at"])[:19], entry["kind"], by)
-    return (*(plain(" ".join(cell.split())) for cell in cells), plain(what, limit=300))
+    return (*(plain(_one(cell)) for cell in cells), plain(said, limit=200))
 
 
 def _one(value: object) -> str:

@@ -28,6 +28,8 @@ _STATES = {
     "gone": ("gone at the export", "warn"),
     "unreadable": ("not read at the export", "warn"),
 }
+_NO_VERSION = "not installed"  # what a checkout says of its version
+_MOST_IN_TITLE = 90  # characters of a round's action
 _NOT_SEARCHED = "not searched"  # as answers name it
 _Facts = Iterable[tuple[str, str | Iterable[str]]]
 
@@ -98,7 +100,7 @@ def _facts_of(case: Case) -> Markup:
 
 def _model(name: str, about: Json | None) -> Markup:
     told: list[str] = [name or "none"]
-    if about and about.get("version"):
+    if about and about.get("version") not in (None, _NO_VERSION):
         told.append(f" {about['version']}")
     if about and about.get("sha256"):
         told += [tag("br"), "bundle ", tag("span", str(about["sha256"]), class_="hash")]
@@ -200,15 +202,18 @@ def _trace(case: Case) -> Markup:
 
 
 def _step(step: Json) -> Markup:
+    action = str(step["action"])
+    short = action if len(action) <= _MOST_IN_TITLE else f"{action[: _MOST_IN_TITLE - 1]}…"
     title = tag(
         "summary",
         tag("b", f"Round {step['round']}"),
-        tag("code", str(step["action"])),
+        tag("code", short),
         tag("span", f" recording {step['recording']}, {step['seconds']:.1f} s", class_="faint"),
     )
     hint = str(step.get("hint") or "")
     shown = (
         ("Thought", step.get("thought")),
+        ("What it did", action if short != action else ""),
         ("What came back", str(step.get("observation") or "").removesuffix(hint).strip()),
         ("Hint", hint),
     )
@@ -275,8 +280,9 @@ def _how_to_check(case: Case) -> Markup:
 
 
 def _footer(case: Case) -> Markup:
-    told = f"Made by edge_lvr1 {case.told['version']} on {wall_clock(case.made_at)}."
-    return tag("footer", told)
+    version = str(case.told["version"])
+    told = "a checkout of edge_lvr1" if version == _NO_VERSION else f"edge_lvr1 {version}"
+    return tag("footer", f"Made by {told} on {wall_clock(case.made_at)}.")
 
 
 def _list(facts: _Facts) -> Markup:
