@@ -34,11 +34,11 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# mypy cannot follow the mapping of daemon/ and export/ into the package, so it
+# mypy cannot follow the mapping of daemon/, export/ and systemd/ into the package, so it
 # is shown the installed shape: one folder of links.
 types: $(STAMP)
 	rm -rf build/types && mkdir -p build/types/edge_lvr1
-	ln -s $(CURDIR)/edge_lvr1/* $(CURDIR)/daemon $(CURDIR)/export build/types/edge_lvr1/
+	ln -s $(CURDIR)/edge_lvr1/* $(CURDIR)/daemon $(CURDIR)/export $(CURDIR)/systemd build/types/edge_lvr1/
 	MYPYPATH=build/types $(BIN)/mypy -p edge_lvr1
 
 unit: $(STAMP)

@@ -16,7 +16,12 @@ else:
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-TOP = {"edge_lvr1": "edge_lvr1", "daemon": "edge_lvr1.daemon", "export": "edge_lvr1.export"}
+TOP = {
+    "edge_lvr1": "edge_lvr1",
+    "daemon": "edge_lvr1.daemon",
+    "export": "edge_lvr1.export",
+    "systemd": "edge_lvr1.systemd",
+}
 
 # A module may import from its own layer's package and from layers to the left of it only.
 LAYERS = [
@@ -26,11 +31,11 @@ LAYERS = [
     {"models"},
     {"tree", "navigator"},
     {"evaluate"},
-    {"client", "doctor"},
+    {"client", "client_events", "doctor"},
     {"display"},
     {"told", "cases"},
-    {"daemon", "export", "eval_commands", "evidence_commands"},
-    {"bench_agent", "bench_ingest", "bench_search"},
+    {"daemon", "export", "systemd", "eval_commands", "evidence_commands"},
+    {"bench_agent", "bench_ingest", "bench_search", "systemd_commands"},
     {"bench_commands", "web_commands"},
     {"follow"},
     {"demo"},
@@ -73,7 +78,11 @@ def test_package_list_names_every_folder_with_modules() -> None:
 def test_top_level_folders_are_mapped_into_the_package() -> None:
     mapping = PYPROJECT["tool"]["setuptools"]["package-dir"]
 
-    assert mapping == {"edge_lvr1.daemon": "daemon", "edge_lvr1.export": "export"}
+    assert mapping == {
+        "edge_lvr1.daemon": "daemon",
+        "edge_lvr1.export": "export",
+        "edge_lvr1.systemd": "systemd",
+    }
 
 
 @pytest.mark.parametrize(("name", "file"), modules(), ids=lambda value: str(value).split("/")[-1])
