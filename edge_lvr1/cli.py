@@ -21,6 +21,7 @@ from edge_lvr1 import (
     display,
     eval_commands,
     evidence_commands,
+    systemd_commands,
     web_commands,
 )
 from edge_lvr1.domain import Verdict
@@ -43,6 +44,7 @@ app.add_typer(bench_commands.app, name="bench")
 app.command("eval")(eval_commands.evaluate)
 app.add_typer(eval_commands.trajectories, name="trajectories")
 app.add_typer(evidence_commands.audit, name="audit")
+app.add_typer(systemd_commands.app, name="systemd")
 app.command("web")(web_commands.web)
 app.add_typer(evidence_commands.case, name="case")
 app.command("verify")(evidence_commands.verify)
