@@ -301,6 +301,21 @@ CREATE TABLE holds (
     who TEXT NOT NULL,
     since_s REAL NOT NULL
 )"""
+# Holds whose footage is in no recording right now, by its content: it may come again.
+_HOLDS_WAITING = """
+CREATE TABLE holds_waiting (
+    sha256 TEXT PRIMARY KEY,
+    reason TEXT NOT NULL,
+    who TEXT NOT NULL,
+    since_s REAL NOT NULL
+) WITHOUT ROWID"""
+# What a rule removed: numbers are never given again, and old answers name them.
+_REMOVED = """
+CREATE TABLE removed (
+    recording INTEGER PRIMARY KEY,
+    removed_s REAL NOT NULL,
+    rule TEXT NOT NULL
+)"""
 _INDICES = (
     "CREATE INDEX recordings_by_camera ON recordings(camera, starts_epoch_s)",
     "CREATE INDEX recordings_by_start ON recordings(starts_epoch_s)",
@@ -388,8 +403,14 @@ def m005_trust(db: Database) -> None:
     for sql in (
         *_AUDIT,
         _HOLDS,
+        _HOLDS_WAITING,
+        _REMOVED,
+        # Since when the recordings of a file are removed by a rule, though it may be there.
+        "ALTER TABLE jobs ADD COLUMN removed_s REAL",
+        "CREATE INDEX jobs_removed ON jobs(id) WHERE removed_s IS NOT NULL",
         # Since when the file is not there any more, its watched folder being there.
         "ALTER TABLE files ADD COLUMN gone_s REAL",
+        "CREATE INDEX files_gone ON files(gone_s) WHERE gone_s IS NOT NULL",
         _ROOTS,
         # Held is what waits for a watched folder that is away.
         *(

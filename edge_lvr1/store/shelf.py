@@ -19,6 +19,7 @@ from sqlite_utils import Database
 from edge_lvr1.domain import Confidence, Part, StartSource, TakenFile
 from edge_lvr1.store.audited import add_moved, add_taken
 from edge_lvr1.store.db import Archive
+from edge_lvr1.store.holds import Carried
 from edge_lvr1.store.ingest import Job, place_job
 from edge_lvr1.store.rows import content_key, file_of, file_values, part_values
 from edge_lvr1.store.text import clean, path_in, to_json
@@ -134,7 +135,10 @@ class Shelf:
         """Make the recordings of a cell what the rule says; the numbers of those that changed."""
         with self._archive.transaction() as db:
             files = [file_of(row) for row in db.query(_FILES_OF_CELL, [cell.camera, cell.number])]
-            changed = _Rearrangement(db, cell, captioner).make(list(rule(files)))
+            rearrangement = _Rearrangement(db, cell, captioner)
+            holds = Carried(db, rearrangement.old)
+            changed = rearrangement.make(list(rule(files)))
+            holds.put_down(cell.camera, cell.number, self._clock())
             db.execute(
                 "DELETE FROM stirred WHERE camera = ? AND cell = ?", [cell.camera, cell.number]
             )
