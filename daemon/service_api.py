@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from edge_lvr1.access import Role
-from edge_lvr1.daemon.access_rules import needs, role_of
+from edge_lvr1.daemon.access_rules import needs, role_of, who_of
 from edge_lvr1.daemon.confined import confined, roots_of
 from edge_lvr1.daemon.context import Context, Doing, program_version
 from edge_lvr1.daemon.metrics import ArchiveMetrics
@@ -73,6 +73,8 @@ def service_routes(context: Context) -> APIRouter:
         if not role_of(request.scope).allows(Role.ADMIN):
             path = confined(path, roots_of(context.settings))
         outcome = context.offers.explicit(path)
+        told = {"path": path, "taken": len(outcome.taken), "refused": len(outcome.refused)}
+        context.audit.add("file.offered", who_of(request.scope), **told)
         doing = context.activity.now()
         return OfferedOut(
             taken=[_job(job, doing) for job in outcome.taken],
