@@ -128,7 +128,7 @@ class InUse:
 def damage_of(path: Path, stopped: Callable[[], bool] = lambda: False) -> str:
     """What SQLite finds wrong with the pages of a file; "" where all is well, or when stopped.
 
-    Reads all of it: about a second for each GB of a warm file.
+    Reads all of it: about two seconds for each GB of a warm file.
     """
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
         database.set_progress_handler(stopped, _LOOK_UP_STEPS)
