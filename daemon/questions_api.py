@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from edge_lvr1.access import Role
 from edge_lvr1.config import Questions
-from edge_lvr1.daemon.access_rules import needs, told_who, who_of
+from edge_lvr1.daemon.access_rules import needs, role_of, told_who, who_of
 from edge_lvr1.daemon.asking import question_of, request_hash
 from edge_lvr1.daemon.context import Context
 from edge_lvr1.daemon.schemas import (
@@ -29,7 +29,7 @@ from edge_lvr1.daemon.schemas import (
 )
 from edge_lvr1.daemon.zone import zone_of
 from edge_lvr1.domain import Step
-from edge_lvr1.errors import BusyError, KeyReusedError
+from edge_lvr1.errors import AccessError, BusyError, KeyReusedError
 from edge_lvr1.store.queues import Asked, QuestionRecord, QuestionState, Room
 
 log = logging.getLogger(__name__)
@@ -93,8 +93,15 @@ def question_routes(context: Context) -> APIRouter:
 
     @routes.delete("/{question_id}")
     def cancel(question_id: str, request: Request) -> QuestionOut:
-        """Take a question back; one that is being answered ends within about a second."""
-        context.questions.cancel(question_id, who_of(request.scope))
+        """Take a question back; one that is being answered ends within about a second.
+
+        That is for whoever asked it, and for admins.
+        """
+        who = who_of(request.scope)
+        theirs = context.questions.client_of(question_id) == who.client
+        if not theirs and not role_of(request.scope).allows(Role.ADMIN):
+            raise AccessError("only whoever asked a question, or an admin, may take it back")
+        context.questions.cancel(question_id, who)
         context.turnstile.news()
         context.hub.tell(question_id)
         return _told(context.questions.get(question_id))

@@ -248,6 +248,13 @@ class QuestionQueue:
             self._finish(db, row, answer)
             return True
 
+    def client_of(self, question_id: str) -> str:
+        """By whom a question is counted; raises NotFoundError where there is none."""
+        row = self._archive.row("SELECT client FROM questions WHERE id = ?", [clean(question_id)])
+        if row is None:
+            raise NotFoundError(f"there is no question {question_id[:80]!r}")
+        return str(row["client"])
+
     def cancel(self, question: str, who: Who = DAEMON) -> bool:
         """End a question: at once if it waits, else its worker sees the flag.
 
