@@ -192,6 +192,7 @@ def make(
                 "question": made.question["id"],
                 "evidence": len(made.pieces),
                 "missing": [one.missing for one in missing],
+                "footage_replaced": made.replaced(),
                 "sources": {one.path: one.state for one in made.sources},
                 "contents": made.contents,
                 "audit_head": made.head,
@@ -200,6 +201,11 @@ def make(
         return
     for one in missing:
         err.print(plain(f"edge-lvr1: not in the case: {one.missing}", style="yellow"))
+    if made.replaced():
+        told_replaced = (
+            "edge-lvr1: the footage was replaced since the answer; the report says which"
+        )
+        err.print(plain(told_replaced, style="yellow"))
     for source in made.sources:
         if source.state != "unchanged":
             err.print(plain(f"edge-lvr1: {source.path} is {source.state}", style="yellow"))

@@ -172,7 +172,7 @@ def _piece(
         clip = Media(missing=str(error))
     name = f"{EVIDENCE}/{number:02d}.jpg"
     try:
-        time_s = _liveliest(daemon, recording, start_s, end_s)
+        time_s = _liveliest(sources.activity(recording), start_s, end_s)
         (folder / name).write_bytes(daemon.thumbnail(recording, time_s, side_px=PICTURE_PX))
         picture = Media(name)
     except Unreachable:
@@ -182,23 +182,21 @@ def _piece(
     return Piece(evidence, clip, picture, sources.of(recording, start_s, end_s))
 
 
-def _liveliest(daemon: Daemon, recording: int, start_s: float, end_s: float) -> float:
+def _liveliest(activity: Json | None, start_s: float, end_s: float) -> float:
     """The moment of a span in which most happens; its middle where that is not known."""
-    try:
-        activity = daemon.activity(recording)
-    except NotFoundError:
-        return (start_s + end_s) / 2
-    scored = zip(activity["scores"], activity["times_s"], strict=False)
+    known = activity or {"scores": [], "times_s": []}
+    scored = zip(known["scores"], known["times_s"], strict=False)
     within = [(score, time_s) for score, time_s in scored if start_s <= time_s < end_s]
     return float(max(within)[1]) if within else (start_s + end_s) / 2
 
 
 class _Sources:
-    """The files that evidence lies in, each once."""
+    """The files that evidence lies in, each once; what is asked of a recording, asked once."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._parts: dict[int, list[Json]] = {}
+        self._activities: dict[int, Json | None] = {}
         self._found: list[Source] = []
 
     def of(self, recording: int, start_s: float, end_s: float) -> tuple[int, ...]:
@@ -215,6 +213,15 @@ class _Sources:
         ]
         self._found += [source for source in touched if source not in self._found]
         return tuple(self._found.index(source) for source in touched)
+
+    def activity(self, recording: int) -> Json | None:
+        """How much happens in a recording; None where that is not known."""
+        if recording not in self._activities:
+            try:
+                self._activities[recording] = self._daemon.activity(recording)
+            except NotFoundError:
+                self._activities[recording] = None
+        return self._activities[recording]
 
     def looked_at(self, on_bytes: OnBytes) -> tuple[SourceFile, ...]:
         """The files, each hashed again where this user may read it."""

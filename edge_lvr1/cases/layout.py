@@ -77,6 +77,23 @@ class Case:
         """The last entry of a kind, `who` and `what` as objects; None where there is none."""
         return entry_of(self.told["entries"], kind)
 
+    def parts_when_answered(self, number: int) -> list[Json]:
+        """The files that a piece of evidence (from 1) lay in when the answer was given.
+
+        As the audit log tells; none where it does not, as of answers from before there was one.
+        """
+        answered = self.entry("question.answered")
+        pieces = answered["what"].get("evidence", []) if answered else []
+        return list(pieces[number - 1]["parts"]) if number <= len(pieces) else []
+
+    def replaced(self) -> bool:
+        """Whether some of the footage is not that on which the answer was given."""
+        return any(
+            was != [self.sources[place].sha256 for place in piece.sources]
+            for number, piece in enumerate(self.pieces, 1)
+            if (was := [one["sha256"] for one in self.parts_when_answered(number)])
+        )
+
 
 def entry_of(entries: Sequence[Mapping[str, Any]], kind: str) -> Json | None:
     """The last entry of a kind, `who` and `what` as objects; None where there is none."""

@@ -128,8 +128,7 @@ def _piece(case: Case, number: int, piece: Piece) -> Markup:
     sources = [case.sources[place] for place in piece.sources]
     facts: list[tuple[str, str | Iterable[str]]] = [("In the recording", place)]
     facts += [fact for source in sources for fact in _source(source)]
-    if not sources:
-        facts.append(("Source file", "not in the archive any more"))
+    facts += _when_answered(case, number, sources)
     if piece.clip.name and not case.exact:
         told = "copied without loss from the keyframe before the span, so it may begin early"
         facts.append(("Clip", told))
@@ -168,6 +167,24 @@ def _source(source: SourceFile) -> list[tuple[str, str | Iterable[str]]]:
         ("Source file", tag("code", source.path)),
         ("SHA-256", together(tag("span", source.sha256, class_="hash"), " ", _chip(told, look))),
     ]
+
+
+def _when_answered(
+    case: Case, number: int, sources: Sequence[SourceFile]
+) -> list[tuple[str, str | Iterable[str]]]:
+    """The files as they were when the question was answered, where they are others now."""
+    was = case.parts_when_answered(number)
+    now = [one.sha256 for one in sources]
+    if not was:
+        return [] if sources else [("Source file", "not in the archive any more")]
+    if [one["sha256"] for one in was] == now:
+        return []
+    told = "the footage was replaced since the answer" if now else "not in the archive any more"
+    facts: list[tuple[str, str | Iterable[str]]] = [("When answered", _chip(told, "bad"))]
+    for one in was:
+        digest = tag("span", str(one["sha256"]), class_="hash")
+        facts.append(("", together(tag("code", str(one["path"])), tag("br"), digest)))
+    return facts
 
 
 def _searched(case: Case) -> Markup:

@@ -63,6 +63,7 @@ def test_manifest_names_every_file_every_source_and_who_answered(made: Made) -> 
     ]
     assert manifest["program"].startswith("edge_lvr1 ")
     assert manifest["audit_head"] == made.case.head
+    assert not made.case.replaced()
 
 
 def test_list_of_hashes_is_what_sha256sum_takes(made: Made) -> None:
@@ -121,6 +122,37 @@ def test_case_of_footage_that_changed_says_so(
     assert [one.state for one in case.sources] == ["unchanged", "changed"]
     assert "CHANGED" in (tmp_path / "case" / "report.html").read_text("utf-8")
     assert any("is changed" in line for line in check_case(tmp_path / "case", footage=True).wrong)
+
+
+def test_case_of_footage_that_was_replaced_since_the_answer_says_so(
+    context: Context, recording: Recording, client: InProcess, tmp_path: Path
+) -> None:
+    answer(context, recording)
+    with context.archive.transaction() as db:
+        db.execute("UPDATE parts SET sha256 = ? WHERE ordinal = 1", ["00" * 32])
+
+    case = make_case(client, "q1", tmp_path / "case")
+
+    text = (tmp_path / "case" / "report.html").read_text("utf-8")
+    assert case.replaced()
+    assert text.count("the footage was replaced since the answer") == 1  # one piece lies in it
+    assert all(part.sha256 in text for part in recording.parts)
+
+
+def test_case_of_a_recording_that_was_removed_names_the_files_that_it_had(
+    context: Context, recording: Recording, client: InProcess, tmp_path: Path
+) -> None:
+    answer(context, recording)
+    with context.archive.transaction() as db:
+        db.execute("DELETE FROM recordings")
+
+    case = make_case(client, "q1", tmp_path / "case")
+
+    text = (tmp_path / "case" / "report.html").read_text("utf-8")
+    assert case.sources == ()
+    assert text.count("not in the archive any more") == 2
+    assert all(part.sha256 in text for part in recording.parts)
+    assert check_case(tmp_path / "case").wrong == ()
 
 
 def test_question_without_an_answer_makes_no_case(

@@ -155,6 +155,9 @@ def test_nobody_without_a_role_gets_past_the_guard(context: Context) -> None:
         ("GET", "/metrics", Role.ASK),
         ("GET", "/openapi.json", Role.ASK),
         ("POST", "/v1/ingest", Role.INGEST),
+        ("GET", "/v1/recordings/1/parts", Role.ASK),
+        ("GET", "/v1/audit", Role.ADMIN),
+        ("POST", "/v1/cases", Role.ADMIN),
     ],
 )
 def test_route_is_for_its_role_and_those_above(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,6 +65,17 @@ def test_cut_clips_and_searches_are_in_the_audit_log(
         ),
         ("footage.searched", {"words": "lorry", "recording": None, "cameras": ["yard"]}),
     ]
+
+
+def test_offered_files_are_in_the_audit_log(http: Http, context: Context, tmp_path: Path) -> None:
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    (drop / "yard.mp4").write_bytes(b"x")
+
+    http.post("/v1/ingest", json={"path": str(drop)})
+
+    ((kind, what),) = kinds(context)
+    assert (kind, what["path"], what["taken"]) == ("file.offered", str(drop), 1)
 
 
 def test_clip_that_is_refused_is_not_told_as_cut(
