@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from sqlite_utils import Database
@@ -85,6 +87,24 @@ def test_copy_that_breaks_off_leaves_neither_a_copy_nor_a_change(tmp_path: Path)
 
     assert names(path) == before
     assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_database_of_another_user_is_refused_and_left_alone() -> None:
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # where others get to, unlike pytest's own folders
+        path = Path(folder) / "archive.db"
+        with Archive(path).open():
+            pass
+        before = path.read_bytes()
+        os.seteuid(65534)
+        try:
+            with pytest.raises(StoreError, match="cannot be opened for writing; check the rights"):
+                Archive(path).connect()
+        finally:
+            os.seteuid(0)
+
+        assert path.read_bytes() == before
 
 
 def test_log_without_its_database_is_not_deleted(tmp_path: Path) -> None:
