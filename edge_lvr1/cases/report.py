@@ -82,8 +82,8 @@ def _facts_of(case: Case) -> Markup:
     facts.append(
         (
             "What it took",
-            f"{found['rounds']} rounds, {found['captions_opened']} captions opened, "
-            f"{found['seconds']:.1f} s",
+            f"{_count(found['rounds'], 'round')}, {_count(found['captions_opened'], 'caption')} "
+            f"opened, {found['seconds']:.1f} s",
         )
     )
     if found.get("confirmation"):
@@ -308,6 +308,10 @@ def _list(facts: _Facts) -> Markup:
 
 def _chip(told: str, look: str) -> Markup:
     return tag("span", told, class_=f"chip {look}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _who(who: Json) -> str:
