@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
@@ -164,6 +164,9 @@ class _Watched:
     def cut(self, parts: Sequence[Part], span: Span, out: Path, exact: bool = False) -> None:
         self.inner.cut(parts, span, out, exact)
 
+    def until(self, cancelled: Callable[[], bool]) -> Decoder:
+        return replace(self, inner=self.inner.until(cancelled))
+
     def close(self) -> None:
         self.inner.close()
 
@@ -176,8 +179,8 @@ class _MeteredArchive(Archive):
         self._meter = meter
 
     @contextmanager
-    def transaction(self) -> Iterator[Database]:
-        with self._meter.running(), super().transaction() as database:
+    def transaction(self, *, durable: bool = False) -> Iterator[Database]:
+        with self._meter.running(), super().transaction(durable=durable) as database:
             yield database
 
 

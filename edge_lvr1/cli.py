@@ -25,7 +25,7 @@ from edge_lvr1 import (
     web_commands,
 )
 from edge_lvr1.domain import Verdict
-from edge_lvr1.errors import NotFoundError, QuestionError
+from edge_lvr1.errors import DaemonError, NotFoundError, QuestionError
 from edge_lvr1.export import commands as export_commands
 from edge_lvr1.told import FAILED, NOT_FOUND, told
 
@@ -173,6 +173,12 @@ def ask(
     ] = False,
     rounds: Annotated[int | None, typer.Option(help="Most rounds to spend.", min=1)] = None,
     seconds: Annotated[float | None, typer.Option(help="Most seconds to spend.")] = None,
+    within: Annotated[
+        float | None, typer.Option(help="Give up where it is not answered in so many seconds.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="The same key with the same question asks it once.")
+    ] = None,
     follow: Annotated[bool, typer.Option(help="Show each round as it happens.")] = False,
     socket: Socket = None,
     as_json: AsJson = False,
@@ -192,12 +198,16 @@ def ask(
                 "max_rounds": rounds,
                 "max_seconds": seconds,
                 "confirm": confirm or None,
-            }
+                "deadline_s": within,
+            },
+            key,
         )
         shown = (err if as_json else out) if follow else None
         answer = follow_question(client, asked, shown)
+    if answer["verdict"] is None:
+        raise DaemonError(f"question {asked} was cancelled before it was begun")
     if as_json:
-        _print_json({key: value for key, value in answer.items() if key not in _TRACE})
+        _print_json({name: value for name, value in answer.items() if name not in _TRACE})
     else:
         out.print(display.answer(answer))
     if answer["verdict"] == Verdict.FAILED.value:

@@ -13,34 +13,34 @@ import contextlib
 import errno
 import json
 import os
+import secrets
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any, TypeVar
 
 import httpx
 
+from edge_lvr1.client_events import Event, JsonObject, Told, events
 from edge_lvr1.errors import DaemonError, EdgeLvr1Error, NotFoundError, QuestionError, Unreachable
 
 _PAGE = 1000
 _PAGE_IDS = 500  # numbers in one address
 
-JsonObject: TypeAlias = dict[str, Any]
+T = TypeVar("T")
 
 _BASE_URL = "http://edge-lvr1"  # a UNIX socket needs no host, HTTP does
 _CONNECT_S = 5.0
+RESTART_S = 60.0  # how long a daemon is waited for that went away
+_LOOK_AGAIN_S = 0.25
 _QUIET_S = 60.0  # the event stream says something at least every 15 s
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened to a question: "queued", "started", "step" or "done"."""
-
-    name: str
-    data: JsonObject
+class _BrokenOff(Unreachable):
+    """The daemon was there and went away before it had answered."""
 
 
 class Client:
@@ -72,8 +72,14 @@ class Client:
         """Version, queues, the job in hand, recordings, backends."""
         return self._object("GET", "/v1/status")
 
-    def ask(self, request: Mapping[str, Any]) -> str:
+    def ask(
+        self, request: Mapping[str, Any], key: str | None = None, wait_s: float = RESTART_S
+    ) -> str:
         """Queue a question and return its id at once.
+
+        It is sent with an idempotency key, a new one unless `key` is given. So it is sent
+        again where the connection broke before the answer came, for up to `wait_s`, and asked
+        once all the same.
 
         `request` has `question`, and may have `options`, `recording`, `cameras`, `since`,
         `until` (datetimes, ISO 8601, or words), `max_rounds`, `max_seconds` and `confirm`;
@@ -84,10 +90,43 @@ class Client:
             for name, value in request.items()
             if value is not None and value != () and value != []
         }
-        return str(self._object("POST", "/v1/questions", body=body)["id"])
+        headers = {"idempotency-key": key or secrets.token_hex(16)}
+        return str(
+            self._patiently(lambda: self._object("POST", "/v1/questions", body, headers), wait_s)[
+                "id"
+            ]
+        )
 
-    def follow(self, question_id: str) -> Iterator[Event]:
-        """What happens to a question, from its beginning, as it happens; ends with "done"."""
+    def follow(
+        self, question_id: str, wait_s: float = 0.0, on_wait: Callable[[], None] = lambda: None
+    ) -> Iterator[Event]:
+        """What happens to a question, from its beginning, as it happens; ends with "done".
+
+        Where the daemon goes away, it is waited for up to `wait_s`, which `on_wait` is told,
+        and followed on. Steps that were told already are not told again; a question that is
+        asked anew by the daemon that came back tells its new ones.
+        """
+        told = Told()
+        while True:
+            try:
+                for event in self._follow(question_id):
+                    if told.is_news(event):
+                        yield event
+                    if event.name == "done":
+                        return
+            except _BrokenOff:
+                if not wait_s:
+                    raise
+            if not wait_s:
+                raise Unreachable(
+                    f"the daemon stopped before question {question_id} was answered; "
+                    "it goes on with it when it is started again"
+                )
+            on_wait()
+            self.close()
+            self._return_of(lambda: self._object("GET", f"/v1/questions/{question_id}"), wait_s)
+
+    def _follow(self, question_id: str) -> Iterator[Event]:
         timeout = httpx.Timeout(_QUIET_S, connect=_CONNECT_S)
         with (
             self._reaching(),
@@ -96,14 +135,7 @@ class Client:
             ) as response,
         ):
             _check(response)
-            for event in _events(response.iter_lines()):
-                yield event
-                if event.name == "done":
-                    return
-        raise Unreachable(
-            f"the daemon stopped before question {question_id} was answered; "
-            "it goes on with it when it is started again"
-        )
+            yield from events(response.iter_lines())
 
     def question(self, question_id: str) -> JsonObject:
         """A question with its `state`, its answer (`verdict` is None before) and its `steps`."""
@@ -241,10 +273,38 @@ class Client:
             )
         return self._opened
 
-    def _object(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> JsonObject:
+    def _patiently(self, ask: Callable[[], T], wait_s: float) -> T:
+        """What a request gives that can be sent again, sent again where it broke off."""
+        try:
+            return ask()
+        except _BrokenOff:
+            if not wait_s:
+                raise
+            self.close()
+            return self._return_of(ask, wait_s)
+
+    def _return_of(self, ask: Callable[[], T], wait_s: float) -> T:
+        """What a request gives as soon as a daemon answers it. Raises Unreachable."""
+        until_s = time.monotonic() + wait_s
+        while True:
+            time.sleep(_LOOK_AGAIN_S)  # at first, too: what goes away may still be seen to go
+            try:
+                return ask()
+            except Unreachable:
+                self.close()
+                if time.monotonic() >= until_s:
+                    raise
+
+    def _object(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        extra: Mapping[str, str] | None = None,
+    ) -> JsonObject:
         # ASCII: a path that is not UTF-8 holds lone surrogates, which only escapes carry.
         content = None if body is None else json.dumps(body)
-        headers = {} if body is None else {"content-type": "application/json"}
+        headers = {} if body is None else {"content-type": "application/json", **(extra or {})}
         with self._reaching():
             response = self._http().request(method, path, content=content, headers=headers)
         _check(response)
@@ -278,23 +338,10 @@ class Client:
                 f"the daemon at {self._socket_path} does not answer; look at its log"
             ) from error
         except httpx.TransportError as error:
-            raise Unreachable(
+            raise _BrokenOff(
                 f"the daemon at {self._socket_path} went away while it answered ({error}); "
                 "start it again with `edge-lvr1 run`"
             ) from error
-
-
-def _events(lines: Iterator[str]) -> Iterator[Event]:
-    """The wire form of server-sent events, as far as the daemon uses it."""
-    name, data = "", ""
-    for line in lines:
-        if line.startswith("event:"):
-            name = line.removeprefix("event:").strip()
-        elif line.startswith("data:"):
-            data += line.removeprefix("data:").strip()
-        elif not line and name:
-            yield Event(name, json.loads(data or "{}"))
-            name, data = "", ""
 
 
 def _decoded(response: httpx.Response) -> JsonObject:

@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 from edge_lvr1 import display
-from edge_lvr1.client import Client
+from edge_lvr1.client import RESTART_S, Client
 
 _POLL_S = 0.2
 _MOST_BARS = 12
@@ -79,8 +79,16 @@ def _one_bar(
 
 
 def follow_question(client: Client, question_id: str, console: Console | None) -> JsonObject:
-    """Wait for an answer, showing each round as it happens where there is a console."""
-    for event in client.follow(question_id):
+    """Wait for an answer, showing each round as it happens where there is a console.
+
+    A daemon that is started again meanwhile goes on with the question, and so does this.
+    """
+
+    def on_wait() -> None:
+        if console:
+            console.print(display.plain("the daemon went away; waiting for its return"))
+
+    for event in client.follow(question_id, RESTART_S, on_wait):
         if console and event.name == "step":
             console.print(display.step(event.data))
     return client.question(question_id)

@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from edge_lvr1.client import Client
+from edge_lvr1.client_events import Event
 from edge_lvr1.errors import NotFoundError, QuestionError, Unreachable
 from tests.daemon.processes import WITHIN_S, Daemon, ended_jobs, until
 from tests.media_files import audio_only, steady, truncated_mp4, video, without_moov
@@ -169,7 +170,7 @@ def test_second_daemon_is_refused_with_the_process_of_the_first(
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"watch": ["/no/such/folder"]}, "there is no folder /no/such/folder to watch"),
+        ({"watch": ["/dev/null"]}, "/dev/null is not a folder"),
         ({"socket": "/" + "x" * 120}, "give a shorter one with --socket"),
         ({"listen": "0.0.0.0:80"}, "only a loopback address"),
     ],
@@ -343,6 +344,37 @@ def test_running_question_can_be_cancelled(daemon: Daemon, footage: Path) -> Non
     assert told["state"] == "cancelled"
     assert told["text"] == "The question was cancelled after 0 rounds."
     assert took_s < 2.0
+
+
+def test_asking_outlives_a_daemon_that_is_killed_over_the_question(
+    daemon: Daemon, footage: Path
+) -> None:
+    shutil.copy(footage, daemon.watched / "yard.mp4")
+    told: list[Event] = []
+    client = daemon.start(fake=True, reply_s=0.4)
+    ended_jobs(client, 1)
+    question = client.ask({"question": "Is there a lorry?"}, key="k")
+
+    def follow() -> None:
+        with Client(daemon.socket) as follower:
+            told.extend(follower.follow(question, WITHIN_S))
+
+    following = threading.Thread(target=follow)
+    following.start()
+    until(lambda: client.question(question)["steps"], "the first round")
+    daemon.kill()
+    client.close()
+    with daemon.running(fake=True) as client:
+        again = client.ask({"question": "Is there a lorry?"}, key="k")
+        following.join(WITHIN_S)
+        listed = client.questions()
+
+    names = [event.name for event in told]
+    assert (names[0], names[-1]) == ("queued", "done")
+    assert names.count("step") == 3
+    assert told[-1].data["verdict"] == "answered"
+    assert again == question
+    assert [one["id"] for one in listed] == [question]
 
 
 def test_clip_is_written_whole_or_not_at_all(daemon: Daemon, footage: Path) -> None:
