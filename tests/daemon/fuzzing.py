@@ -186,19 +186,19 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", 
 METHODS += ("BREW", "G\tET", "PRI", "", "X" * 200)
 
 
-def shots(seed: int, count: int, operations: list[list[str]], token: str | None) -> list[Shot]:
-    """So many shots at operations, each of which is [method, path, body as JSON or ""]."""
-    dice = random.Random(seed)
-    return [_shot(dice, operations, token) for _ in range(count)]
+def shots(given: dict[str, Any]) -> list[Shot]:
+    """`count` shots of `seed` at `operations`: each [method, path, body as JSON or ""]."""
+    dice = random.Random(given["seed"])
+    operations, token = given["operations"], given.get("token")
+    return [_shot(dice, operations, token) for _ in range(given["count"])]
 
 
-def barrage(given: dict[str, Any]) -> dict[str, Any]:
+def barrage(given: dict[str, Any], made: list[Shot]) -> dict[str, Any]:
     """Send shots; outcomes by status, and each answer that must not be.
 
-    `given`: seed, count, operations, forbidden ("METHOD path" that may not succeed), and
-    socket (a path) or port, with token or None.
+    `given`: forbidden ("METHOD path" that may not succeed), and socket (a path) or port, with
+    token or None.
     """
-    made = shots(given["seed"], given["count"], given["operations"], given.get("token"))
     forbidden = set(given["forbidden"])
     outcomes: Counter[str] = Counter()
     wrong: list[str] = []

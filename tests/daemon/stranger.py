@@ -1,8 +1,8 @@
 """A process that gives up root for another user and then speaks to a daemon.
 
-`python -m tests.daemon.stranger JSON` with uid, gid, groups and what `WORK[work]` takes; what
-came of it is printed as JSON. Everything is imported before the user changes, who may not be
-allowed to read the checkout.
+`python -m tests.daemon.stranger JSON` with uid, gid, groups, work ("ask" or "barrage") and
+what that takes; what came of it is printed as JSON. Everything is imported before the user
+changes, who may not be allowed to read the checkout.
 """
 
 from __future__ import annotations
@@ -26,14 +26,6 @@ _LOADED = encodings.idna  # what sockets load late
 def ask(given: dict[str, Any]) -> list[Any]:
     """Send raw requests over the UNIX socket; the status of each, or the name of the error."""
     return [_asked(given["socket"], request) for request in given["requests"]]
-
-
-def barrage(given: dict[str, Any]) -> dict[str, Any]:
-    """Send mutated requests; see `fuzzing.barrage`."""
-    return fuzzing.barrage(given)
-
-
-WORK = {"ask": ask, "barrage": barrage}
 
 
 def as_user(uid: int, gid: int, groups: list[int], work: str, **given: Any) -> Any:
@@ -64,11 +56,13 @@ def _asked(path: str, request: str) -> Any:
 
 def main() -> None:
     given = json.load(sys.stdin)
+    made = fuzzing.shots(given) if given["work"] == "barrage" else []
     if given["uid"] is not None:
         os.setgroups(given["groups"])
         os.setgid(given["gid"])
         os.setuid(given["uid"])
-    json.dump(WORK[given["work"]](given), sys.stdout)
+    told = fuzzing.barrage(given, made) if given["work"] == "barrage" else ask(given)
+    json.dump(told, sys.stdout)
 
 
 if __name__ == "__main__":
