@@ -25,7 +25,7 @@ T = TypeVar("T")
 OWNER = "daemon"
 LEASE_S = 600.0  # longer than any single caption takes; a daemon that starts frees all at once
 _LOOK_AGAIN_S = 5.0  # for retries that come due without news
-_FIRST_PAUSE_S, _MOST_PAUSE_S = 1.0, 60.0
+_FIRST_PAUSE_S, _MOST_PAUSE_S = 1.0, 30.0
 
 
 class Worker:

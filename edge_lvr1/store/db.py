@@ -53,11 +53,14 @@ class Archive:
         thread = threading.current_thread()
         with self._lock:
             database = self._connections.get(thread)
-            if database is None:
-                self._close_where_thread_ended()
-                database = self._connect()
-                self._connections[thread] = database
-            return database
+            if database is not None:
+                return database
+            self._close_where_thread_ended()
+        # Not under the lock: a file that another program holds would keep all threads waiting.
+        database = self._connect()
+        with self._lock:
+            self._connections[thread] = database
+        return database
 
     def close(self) -> None:
         """Close the connections of all threads; no thread may be using one."""

@@ -18,16 +18,18 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_lvr1.errors import StoreError
+from edge_lvr1.errors import StoreError, StoreFull
 from edge_lvr1.store.codes import cosine, differing, encode, least, signs
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.fusion import Ranked, best, nothing
+from edge_lvr1.store.opening import FULL
 from edge_lvr1.store.postings import SHIFT, SIZE
 from edge_lvr1.store.selection import Selection
 
@@ -329,7 +331,10 @@ class Vectors:
             finally:
                 os.close(folder)
         except OSError as error:
-            raise StoreError(
+            for path in self._paths(name):  # what is left of them keeps the disk full
+                with suppress(OSError):
+                    path.unlink()
+            raise (StoreFull if error.errno in FULL else StoreError)(
                 f"the vectors cannot be written into {self._folder}: {error.strerror}; free some "
                 "space or check its rights"
             ) from error

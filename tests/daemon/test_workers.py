@@ -59,7 +59,7 @@ def test_trouble_with_the_database_is_waited_out_with_pauses_that_double_to_a_bo
 
     turnstile, anew = ran(iter([full] * 9), faults)
 
-    assert turnstile.rested_s == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+    assert turnstile.rested_s == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 30.0]
     assert anew == [full] * 9
     (fault,) = faults.now()
     assert (fault.key, fault.sentence) == (

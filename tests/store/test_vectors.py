@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge_lvr1.domain import Scope
-from edge_lvr1.errors import ModelError, StoreError
+from edge_lvr1.errors import ModelError, StoreError, StoreFull
 from edge_lvr1.store.codes import cosine, encode, least, signs
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.fusion import fuse
@@ -21,6 +21,8 @@ from edge_lvr1.store.search import search
 from edge_lvr1.store.selection import Selection, select
 from edge_lvr1.store.trees import Trees
 from edge_lvr1.store.vectors import Meaning, Vectors
+from tests.small_disk import fill as fill_disk
+from tests.small_disk import small_disk
 from tests.store.footage import add, caption
 from tests.store.test_postings import fill
 
@@ -253,6 +255,24 @@ def test_folder_that_cannot_be_written_is_told(archive: Archive, tmp_path: Path)
         vectors.seal(0)
 
     assert len(nearest(archive, vectors, "red car")) == 5
+
+
+def test_full_disk_keeps_no_half_written_vectors(archive: Archive, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 256) as disk:
+        vectors = Vectors(archive, disk / "vectors")
+        vectors.serve("hashes", DIM)
+        fill(archive, TEXTS)
+        make_all(vectors)
+        (disk / "vectors").mkdir(exist_ok=True)
+        ballast = fill_disk(disk)
+
+        with pytest.raises(StoreFull, match="cannot be written"):
+            vectors.seal(0)
+        left = list((disk / "vectors").iterdir())
+        ballast.unlink()
+
+        assert left == []
+        assert vectors.seal(0)
 
 
 def test_query_of_another_length_is_told(archive: Archive, vectors: Vectors) -> None:
