@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from edge_lvr1.config import Settings
 from edge_lvr1.daemon.faults import Faults
+from edge_lvr1.daemon.folders import Folders
 from edge_lvr1.daemon.hub import Hub
 from edge_lvr1.daemon.offers import Offers
 from edge_lvr1.daemon.schedule import Schedule
@@ -77,8 +79,13 @@ class Context:
     activity: Activity = field(default_factory=Activity)
     faults: Faults = field(default_factory=Faults)
     paused: Callable[[], bool] = lambda: False  # whether ingest has to wait for room
+    folders: Folders | None = None
     clock: Callable[[], float] = time.time
     started_s: float = field(default_factory=time.time)
+
+    def is_away(self, path: str) -> bool:
+        """Whether the watched folder of a file cannot be reached now."""
+        return self.folders is not None and self.folders.is_away(Path(path))
 
 
 def program_version() -> str:

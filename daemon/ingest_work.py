@@ -112,6 +112,10 @@ class IntakeWork:
             log.info("ingest: %s: %s", name, told)
 
     def _failed(self, job: Job, name: str, reason: str, *, retry: bool) -> None:
+        if self.context.is_away(job.path):
+            log.info("ingest: %s waits until its watched folder is there again", name)
+            self.owed.store(lambda: self.context.jobs.wait(job))
+            return
         log.warning("ingest: %s is not taken in: %s", name, reason)
         self.owed.store(lambda: self.context.jobs.fail(job, reason, retry))
 
@@ -203,10 +207,21 @@ class BuildWork:
         self.owed.store(lambda: self.context.builds.release(build))
 
     def _failed(self, build: Build, reason: str, *, retry: bool) -> None:
+        if self._is_away(build):
+            log.info("recording %d waits until its watched folder is there again", build.recording)
+            self.owed.store(lambda: self.context.builds.wait(build))
+            return
         if self.owed.store(lambda: self.context.builds.fail(build, reason, retry)):
             log.warning("recording %d is not captioned: %s", build.recording, reason)
         else:
             log.info("recording %d got other parts meanwhile", build.recording)
+
+    def _is_away(self, build: Build) -> bool:
+        try:
+            parts = self.context.trees.recording(build.recording).parts
+        except NotFoundError:  # put together anew, into others
+            return False
+        return any(self.context.is_away(part.path) for part in parts)
 
     def _tell(self, recording: Recording, seconds: float) -> None:
         done = self.context.trees.progress(recording.id)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_lvr1.config import Settings
+from edge_lvr1.daemon.candidates import root_of
 from edge_lvr1.daemon.confined import check_inside, roots_of
 from edge_lvr1.daemon.zone import zone_for
 from edge_lvr1.domain import TakenFile
@@ -34,6 +35,12 @@ _BLOCKS_A_TURN = 16  # between two looks at whether a question waits
 _LEAST_BYTES_A_S = 16  # one small picture in a quarter of an hour
 _ANY_LENGTH_S = 3600.0  # up to here a length is believed whatever the size
 
+
+def lost(path: str) -> bool:
+    """Whether there is nothing at a path."""
+    return not os.path.exists(path)  # noqa: PTH110 (a path as it is stored)
+
+
 OnProgress = Callable[[str, int, int], None]
 
 
@@ -52,6 +59,7 @@ class Intake:
     settings: Settings
     patterns: Sequence[NamePattern]
     captioner: str
+    is_gone: Callable[[str], bool] = lost
 
     def take_in(self, job: Job, between: Callable[[], None], on_progress: OnProgress) -> str:
         """Put a job's file among the others; returns what is to be said of it.
@@ -73,7 +81,7 @@ class Intake:
             self.shelf.put(job, file, cell(file.starts_at, self.settings.ingest.max_recording_s))
             return f"{file.camera}, {file.starts_at:%Y-%m-%d %H:%M:%S}, {file.duration_s:.1f} s"
         # A file that was renamed: known footage whose own file is gone.
-        if not os.path.exists(known.path):  # noqa: PTH110 (a path as it is stored)
+        if self.is_gone(known.path):
             self.shelf.moved(job, known.path, job.path, job.mtime_ns)
             return f"it is what {known.path} was"
         remark = f"the same footage as {known.path}"
@@ -90,8 +98,7 @@ class Intake:
 
     def root_of(self, path: Path) -> Path | None:
         """The watched folder that a path lies in, the innermost of several; None outside."""
-        holders = [root for root in self.settings.watch if root in path.parents]
-        return max(holders, key=lambda root: len(root.parts), default=None)
+        return root_of(path, self.settings.watch)
 
     def _rule(self, files: Sequence[TakenFile]) -> list[Joined]:
         ingest = self.settings.ingest

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_lvr1.daemon.watcher import UNFINISHED, Settling, hidden, look, wanted
+from edge_lvr1.daemon.candidates import UNFINISHED, hidden, wanted
+from edge_lvr1.daemon.settling import Settling, look
 from edge_lvr1.errors import EdgeLvr1Error, NotFoundError, QuestionError
 from edge_lvr1.store.queues import IngestQueue, Job
 
@@ -39,34 +40,42 @@ class Offers:
         self._settling = settling
         self._jobs = jobs
         self._news = news
-        self._waiting: Callable[[], None] = lambda: None
+        self._waiting: Callable[[Path | None], None] = lambda root: None
 
-    def on_waiting(self, wake: Callable[[], None]) -> None:
-        """Have `wake` called when there are files to wait for."""
+    def on_waiting(self, wake: Callable[[Path | None], None]) -> None:
+        """Have `wake` called with a root, None outside all, when files of it are waited for."""
         self._waiting = wake
 
     def saw(self, path: Path) -> None:
         """A file was seen in a watched folder, or changed while it was being taken in."""
-        self._settling.saw(path)
-        if self._settling.pending():
-            self._waiting()
+        if self._settling.saw(path):
+            self._waiting(self._settling.root_of(path))
 
-    def settle(self) -> bool:
-        """Queue the files that stood still; whether others are still waited for."""
-        for file in self._settling.take_whole():
+    def saw_all(self, root: Path, present: Collection[str]) -> None:
+        """A whole walk of a root saw these paths, and no others."""
+        self._settling.forget_others(root, present)
+
+    def settle(self, root: Path | None = None) -> bool:
+        """Queue the files of a root that stood still; whether others are still waited for.
+
+        None: those outside all roots. Raises StoreError.
+        """
+        whole = self._settling.take_whole(root)
+        for place, file in enumerate(whole):
             try:
                 job = self._jobs.offer(str(file.path), file.size_bytes, file.mtime_ns)
             except EdgeLvr1Error:
-                self._settling.put_back(file)  # the next rescan brings it again
+                for left in whole[place:]:  # the next rescan brings them again
+                    self._settling.put_back(left)
                 raise
             if job is not None:
                 log.info("watch: %s is whole (%d bytes)", file.path, file.size_bytes)
                 self._news()
-        return self._settling.pending() > 0
+        return self._settling.pending(root) > 0
 
     def pending(self) -> int:
         """How many files are waited for until they stand still."""
-        return self._settling.pending()
+        return self._settling.all_pending()
 
     def explicit(self, path: str) -> Offered:
         """Queue a file, or what a folder holds, at once; failed ones are tried again.

@@ -16,10 +16,11 @@ from edge_lvr1.daemon.auditing import say_started, say_stopped, told_models
 from edge_lvr1.daemon.building import Building
 from edge_lvr1.daemon.context import Context
 from edge_lvr1.daemon.faults import Faults
+from edge_lvr1.daemon.folders import Folders, Holding, check_root
 from edge_lvr1.daemon.heartbeat import Heartbeats, Watch
 from edge_lvr1.daemon.indexing import IndexWork, meaning_of
 from edge_lvr1.daemon.ingest_work import BuildWork, IntakeWork
-from edge_lvr1.daemon.intake import Intake
+from edge_lvr1.daemon.intake import Intake, lost
 from edge_lvr1.daemon.listen import check_path, sole_daemon, tcp_socket, unix_socket
 from edge_lvr1.daemon.model_servers import Away, PatientAgent, PatientCaptioner
 from edge_lvr1.daemon.notify import Notifier, Passed
@@ -28,10 +29,10 @@ from edge_lvr1.daemon.question_work import QuestionWork
 from edge_lvr1.daemon.room import Pausing, Room
 from edge_lvr1.daemon.schedule import Schedule, look_interval_s
 from edge_lvr1.daemon.server import Server
+from edge_lvr1.daemon.settling import Settling
 from edge_lvr1.daemon.soundness import Soundness
 from edge_lvr1.daemon.tokens import load_token, token_path
 from edge_lvr1.daemon.turnstile import Turnstile
-from edge_lvr1.daemon.watcher import Folders, Settling, check_root
 from edge_lvr1.daemon.workers import Worker
 from edge_lvr1.daemon.zone import check_zones, zone_of
 from edge_lvr1.errors import DaemonError, StoreDamaged, StoreError
@@ -43,6 +44,7 @@ from edge_lvr1.models.load import Backends, load_backends, remembering, tree_of
 from edge_lvr1.store.audit import AuditLog
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.glances import Glances
+from edge_lvr1.store.presence import Presence
 from edge_lvr1.store.queues import BuildQueue, IngestQueue, JobState, QuestionQueue
 from edge_lvr1.store.shelf import Shelf
 from edge_lvr1.store.trees import Trees
@@ -173,8 +175,13 @@ class _Parts:
             worker.start()
         stack.callback(self._schedule.stop)
         self._schedule.start()
-        stack.callback(self._folders.stop)
+        stack.callback(self._stop_folders, stuck)
         self._folders.start()
+
+    def _stop_folders(self, stuck: threading.Event) -> None:
+        if not self._folders.stop():
+            stuck.set()
+            log.warning("a watched folder does not answer; its files are looked at again later")
 
     def _stop_workers(self, stuck: threading.Event) -> None:
         self._turnstile.stop()
@@ -215,13 +222,24 @@ def _compose(
         lambda: 0 if agent_away.waiting() else questions.queued(),
         Heartbeats(settings.limits.stuck_s),
     )
-    settling = Settling(settings.ingest.settle_s, time.monotonic)
+    settling = Settling(settings.ingest.settle_s, time.monotonic, settings.watch)
     offers = Offers(settling, jobs, turnstile.news)
-    folders = Folders(settings.watch, [settings.data], offers.saw)
+    jobs.unhold_all()
+    builds.unhold_all()
+    folders = Folders(
+        settings.watch,
+        [settings.data],
+        Holding(offers, jobs, builds, turnstile.news),
+        Presence(archive, time.time),
+        settings.ingest,
+        faults,
+    )
+    folders.hold()
     schedule = Schedule(faults, zone_of(settings.time_zone), time.time)
-    schedule.every("rescan", settings.ingest.rescan_s, folders.scan, first_s=0.0)
+    schedule.every("rescan", settings.ingest.rescan_s, folders.rescan)
     look_s = look_interval_s(settings.ingest.settle_s)
-    offers.on_waiting(schedule.while_needed("settle", look_s, offers.settle))
+    look_elsewhere = schedule.while_needed("settle", look_s, offers.settle)
+    offers.on_waiting(lambda root: folders.follow_soon(root) if root else look_elsewhere())
     captioner_away = Away("captioner", faults)
     builder = Builder(
         trees,
@@ -250,6 +268,7 @@ def _compose(
         faults=faults,
         paused=room.paused,
         schedule=schedule,
+        folders=folders,
     )
     workers = _workers(context, builder, agent_away, captioner_away, bonds)
     return context, _Parts(workers, folders, schedule, turnstile)
@@ -267,6 +286,7 @@ def _workers(
         settings=settings,
         patterns=with_users(settings.ingest.name_patterns),
         captioner=backends.captioner.name,
+        is_gone=context.folders.is_gone if context.folders else lost,
     )
     answering = Answering(
         context.archive,

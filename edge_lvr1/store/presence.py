@@ -70,6 +70,14 @@ class Presence:
             return None
         return KnownFile(path, row["size_bytes"], row["mtime_ns"], row["gone_s"] is not None)
 
+    def any_below(self, folder: str) -> bool:
+        """Whether a file in a folder or below is known, or waits to be taken in."""
+        return any(
+            self._archive.row(f"SELECT 1 FROM {table} WHERE path > ? AND path < ? LIMIT 1", [*ends])
+            for ends in below(folder)
+            for table in ("files", "jobs")
+        )
+
     def mark(self, gone: Sequence[str], returned: Sequence[str]) -> tuple[int, int]:
         """Note which files went and which came back; how many of each that was news of."""
         if not gone and not returned:

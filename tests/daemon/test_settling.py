@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_lvr1.daemon.watcher import Settling, WholeFile
+from edge_lvr1.daemon.settling import Settling, WholeFile
 
 
 class Clock:
