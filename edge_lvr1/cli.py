@@ -150,7 +150,7 @@ def ingest(
         if jobs:
             out.print(display.jobs(jobs))
         for entry in refused:
-            err.print(display.plain(f"edge-lvr1: {entry['reason']}", style="red"))
+            err.print(display.plain(f"edge-lvr1: {entry['reason']}", style="red", lines=False))
     if any(job["state"] == "failed" for job in jobs):
         raise typer.Exit(FAILED)
     if refused:

@@ -28,9 +28,12 @@ VERDICT_STYLE = {"answered": "green", "not_found": "yellow", "gave_up": "yellow"
 _MOST_SHOWN = 1200  # characters of one caption or reply on a terminal
 
 
-def plain(text: str, style: str = "", limit: int = _MOST_SHOWN) -> Text:
-    """Untrusted text, made safe for a terminal: no markup, and what would act is spelled out."""
-    kept = visible(text, lines=True)
+def plain(text: str, style: str = "", limit: int = _MOST_SHOWN, *, lines: bool = True) -> Text:
+    """Untrusted text, made safe for a terminal: no markup, and what would act is spelled out.
+
+    Without `lines`, that goes for line breaks too: names stay on the line where they stand.
+    """
+    kept = visible(text, lines=lines)
     return Text(kept if len(kept) <= limit else kept[: limit - 1] + "…", style=style)
 
 
@@ -64,7 +67,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:
-        drawn.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in row))
+        drawn.add_row(
+            *(cell if isinstance(cell, Text) else plain(cell, lines=False) for cell in row)
+        )
     return drawn
 
 
@@ -102,7 +107,7 @@ def _evidence(entry: Mapping[str, Any]) -> RenderableType:
         f"{wall_clock(entry['starts_at'])} to {wall_clock(entry['ends_at'])}"
     )
     body = Padding(plain(str(entry["caption"]), style="dim"), (0, 0, 0, 2))
-    return Padding(Group(plain(head), body), (0, 0, 0, 2))
+    return Padding(Group(plain(head, lines=False), body), (0, 0, 0, 2))
 
 
 def step(taken: Mapping[str, Any]) -> RenderableType:

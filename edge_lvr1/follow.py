@@ -97,5 +97,5 @@ def follow_question(client: Client, question_id: str, console: Console | None) -
 def _describe(job: JsonObject) -> str:
     progress = job.get("progress") or {}
     stage = progress.get("stage") or job["state"]
-    name = display.plain(str(job["path"]).rpartition("/")[2], limit=40)
+    name = display.plain(str(job["path"]).rpartition("/")[2], limit=40, lines=False)
     return f"{name.plain}: {stage}"

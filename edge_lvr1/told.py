@@ -43,7 +43,7 @@ def told(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except EdgeLvr1Error as error:
-            Console(stderr=True).print(plain(f"edge-lvr1: {error}", style="red"))
+            Console(stderr=True).print(plain(f"edge-lvr1: {error}", style="red", lines=False))
             raise typer.Exit(exit_code(error)) from error
         except KeyboardInterrupt:
             raise typer.Exit(_INTERRUPTED) from None
