@@ -27,21 +27,21 @@ log = logging.getLogger(__name__)
 
 def say_started(audit: AuditLog, settings: Settings, models: Mapping[str, object]) -> None:
     """The daemon serves from now on. Raises StoreError."""
-    audit.add(
+    head = audit.add_for_good(
         "daemon.started",
         DAEMON,
         version=program_version(),
         settings=told_settings(settings),
         models=dict(models),
     )
-    log.info("audit log: entry %s at the start", audit.head())
+    log.info("audit log: entry %s at the start", head)
 
 
 def say_stopped(audit: AuditLog) -> None:
     """The daemon ends; one that is killed leaves no such entry."""
     try:
-        audit.add("daemon.stopped", DAEMON, version=program_version())
-        log.info("audit log: entry %s at the end", audit.head())
+        head = audit.add_for_good("daemon.stopped", DAEMON, version=program_version())
+        log.info("audit log: entry %s at the end", head)
     except StoreError as error:
         log.warning("the audit log does not say that the daemon stops: %s", error)
 

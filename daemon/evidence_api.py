@@ -76,10 +76,9 @@ class CaseIn(BaseModel):
 
 
 class CaseOut(AuditOut):
-    """What the audit log says of a case, its export included, and who answered."""
+    """What the audit log says of a case; its head is the entry that tells of the export."""
 
     version: str
-    exported: int = Field(description="the number of the entry that tells of the export")
 
 
 def evidence_routes(context: Context) -> APIRouter:
@@ -112,15 +111,14 @@ def evidence_routes(context: Context) -> APIRouter:
         record = context.questions.get(made.question)
         evidence = record.answer.evidence if record.answer else ()
         who = who_of(request.scope)
-        context.audit.add(EXPORTED, who, question=record.question.id, contents=made.contents)
+        what = {"question": record.question.id, "contents": made.contents}
+        exported = context.audit.add_for_good(EXPORTED, who, **what)
         numbers = sorted({entry.recording for entry in evidence})
         found = about(archive, record.question.id, _contents(context, evidence), numbers)
-        exported = max(entry.number for entry in found if entry.kind == EXPORTED)
         return CaseOut(
             entries=_told(context, found),
-            head=_head(context),
+            head=HeadOut(number=exported.number, hash=exported.hash),
             version=program_version(),
-            exported=exported,
         )
 
     return routes

@@ -87,6 +87,15 @@ class AuditLog:
         with self._archive.transaction() as db:
             self.add_in(db, kind, who, **what)
 
+    def add_for_good(self, kind: str, who: Who, **what: object) -> Head:
+        """As `add`, and wait for the disk: for an entry that is told elsewhere as the log's end.
+
+        Not even a power cut takes it, or what came before, back.
+        """
+        with self._archive.transaction(durable=True) as db:
+            self.add_in(db, kind, who, **what)
+            return Head(*db.execute(_LAST).fetchone())
+
     def add_in(self, db: Database, kind: str, who: Who, **what: object) -> None:
         """Append an entry within the caller's transaction, with what it tells of."""
         add_entry(db, self._clock(), kind, who, what)

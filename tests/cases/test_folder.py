@@ -95,6 +95,16 @@ def test_fresh_case_is_sound(made: Made) -> None:
     assert [one.state.value for one in found.sources] == ["unchanged", "unchanged"]
 
 
+def test_answer_that_is_no_unicode_makes_a_sound_case(
+    context: Context, recording: Recording, client: InProcess, tmp_path: Path
+) -> None:
+    answer(context, recording, "Yes \ud800 and \udc80.")
+
+    make_case(client, "q1", tmp_path / "case")
+
+    assert check_case(tmp_path / "case").wrong == ()
+
+
 def test_case_of_footage_that_is_gone_says_so(
     context: Context, recording: Recording, client: InProcess, footage: Any, tmp_path: Path
 ) -> None:

@@ -133,7 +133,7 @@ def test_case_is_told_with_its_entries_and_its_own_export(
     ]
     exported = told["entries"][-1]
     assert json.loads(exported["what"]) == {"question": "q1", "contents": "ab" * 32}
-    assert (told["exported"], told["head"]["number"]) == (exported["number"], 4)
+    assert told["head"] == {"number": 4, "hash": exported["hash"]}
     assert check(context.archive).broken is None
 
 
