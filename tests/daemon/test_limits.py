@@ -23,8 +23,7 @@ from edge_lvr1.daemon import protocol
 from edge_lvr1.daemon.api import create_app
 from edge_lvr1.daemon.context import Context
 from edge_lvr1.daemon.limits import Buckets, Connections, Refusal, Turns
-from edge_lvr1.daemon.listen import tcp_socket, unix_socket
-from edge_lvr1.daemon.server import Server
+from tests.daemon.serving import serving
 
 TOKEN = "a-token-that-nobody-guesses-0123456789"
 ASKS = b"GET /v1/status HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer " + TOKEN.encode()
@@ -139,18 +138,6 @@ def test_requests_of_one_client_wait_for_each_other_and_not_for_others() -> None
 
 
 # --- over real sockets ---
-
-
-@contextmanager
-def serving(app: FastAPI, limits: Limits, path: Path) -> Iterator[int]:
-    """A server over a UNIX socket at `path` and a loopback port, which is given."""
-    with ExitStack() as stack:
-        unix = stack.enter_context(unix_socket(path))
-        tcp = stack.enter_context(tcp_socket("127.0.0.1:0"))
-        server = Server(app, [unix, tcp], limits, on_end=lambda: None)
-        stack.callback(server.stop)
-        server.start()
-        yield tcp.getsockname()[1]
 
 
 @pytest.fixture
