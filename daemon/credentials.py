@@ -12,6 +12,7 @@ from pathlib import Path
 from edge_lvr1.config import Settings
 
 DIRECTORY = "CREDENTIALS_DIRECTORY"
+NONE = b"none"  # what our unit gives where there is no file
 TOKEN, API_KEY = "edge-lvr1.token", "edge-lvr1.api-key"
 
 
@@ -30,6 +31,7 @@ def with_credentials(settings: Settings, environment: Mapping[str, str]) -> Sett
 
 def _there(file: Path) -> Path | None:
     try:
-        return file if file.stat().st_size else None
+        with file.open("rb") as opened:
+            return file if opened.read(len(NONE) + 2).strip() not in (b"", NONE) else None
     except OSError:
         return None
