@@ -52,6 +52,9 @@ _STATUS: tuple[tuple[type[EdgeLvr1Error], int], ...] = (
 )
 
 
+_PLACES = (("body",), ("query",), ("path",), ("header",))
+
+
 def create_app(context: Context, token: str | None = None) -> FastAPI:
     """The application over a daemon's parts; without a token nothing is told over TCP."""
     shown, access = Tokens(token), context.settings.access
@@ -117,7 +120,8 @@ async def _broken(request: Request, error: Exception) -> JSONResponse:
 def sentence_of(errors: Sequence[Any]) -> str:
     """One sentence for the first of pydantic's errors, naming the field."""
     first = errors[0]
-    where = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+    # The first says where the field is, and a field may have that name itself.
+    where = [str(part) for part in first["loc"][first["loc"][:1] in _PLACES :]]
     if first["type"] == "json_invalid":
         reason = first.get("ctx", {}).get("error", "it ends too early")
         return f"the request is not valid JSON: {reason}"

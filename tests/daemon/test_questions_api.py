@@ -220,6 +220,8 @@ def test_question_that_is_not_there_is_404(http: Http, path: str) -> None:
         ({"max_seconds": -1}, "max_seconds must be above 0"),
         ({"recording": "first"}, "recording: "),
         ({"colour": "red"}, "'colour' that is not known"),
+        ({"path": "/etc"}, "'path' that is not known"),
+        ({"query": "x"}, "'query' that is not known"),
     ],
 )
 def test_question_that_cannot_be_asked_is_refused_in_one_sentence(
