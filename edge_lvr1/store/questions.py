@@ -135,7 +135,7 @@ class QuestionQueue:
         KeyReusedError where the key came with another request, QuestionError where another
         question has its id.
         """
-        with self._archive.transaction() as db:
+        with self._archive.transaction(durable=True) as db:
             if known := _known(db, asked):
                 return known
             _check_room(db, asked.client, room)
@@ -241,7 +241,7 @@ class QuestionQueue:
 
         One that was cancelled meanwhile ends cancelled, with what answer there is.
         """
-        with self._archive.transaction() as db:
+        with self._archive.transaction(durable=True) as db:
             row = _QUESTIONS.find(db, "id", clean(question))
             if row is None or row["state"] != QuestionState.RUNNING.value:
                 return False
@@ -260,7 +260,7 @@ class QuestionQueue:
 
         False where it was finished already. Raises NotFoundError.
         """
-        with self._archive.transaction() as db:
+        with self._archive.transaction(durable=True) as db:
             row = _QUESTIONS.find(db, "id", clean(question))
             if row is None:
                 raise _no_question(question)
