@@ -39,15 +39,35 @@ def read_only(path: Path) -> Iterator[ReadOnly]:
     """Open a database for reading. Raises NotFoundError, or StoreError where it is none."""
     if not path.is_file():
         raise NotFoundError(f"there is no archive at {path}; name its folder with --data")
-    address = f"file:{quote(str(path.absolute()))}?mode=ro"
-    try:
-        connection = sqlite3.connect(address, timeout=_BUSY_S, uri=True, isolation_level=None)
-    except sqlite3.DatabaseError as error:
-        raise StoreError(_explained(path, error)) from error
+    connection = _connected(path)
     try:
         yield ReadOnly(path, connection)
     finally:
         connection.close()
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    """A connection; to a file that nobody writes, also where no file can be made beside it.
+
+    SQLite wants to make the file that readers and writers of a write-ahead log share. Where
+    there is no such log and the folder may not be written to (another user's, a disk that is
+    write-protected), nothing can change while it is read.
+    """
+    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    alone = not path.with_name(f"{path.name}-wal").exists()
+    for more in ("", "&immutable=1") if alone else ("",):
+        connection = None
+        try:
+            connection = sqlite3.connect(
+                address + more, timeout=_BUSY_S, uri=True, isolation_level=None
+            )
+            connection.execute("SELECT 1 FROM sqlite_master").fetchall()
+            return connection
+        except sqlite3.DatabaseError as error:
+            if connection is not None:
+                connection.close()
+            failure = error
+    raise StoreError(_explained(path, failure)) from failure
 
 
 def _explained(path: Path, error: sqlite3.DatabaseError) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,6 +39,15 @@ from edge_lvr1.store.db import Archive
 from edge_lvr1.store.read_only import read_only
 from tests.store.footage import Clock
 
+_AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from edge_lvr1.store.audit_check import check
+from edge_lvr1.store.read_only import read_only
+os.setuid(65534)
+with read_only(Path(sys.argv[1])) as source:
+    print(check(source).entries, end="")
+"""
 ANNA = Who("socket", 1000, 1000, 77, "anna")
 
 
@@ -365,9 +379,33 @@ def test_reading_creates_and_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no archive"), read_only(tmp_path / "x.db"):
         pass
     (tmp_path / "other.db").write_bytes(b"no database at all" * 100)
-    with read_only(tmp_path / "other.db") as source, pytest.raises(StoreError):
-        check(source)
+    with pytest.raises(StoreError, match="cannot be read"), read_only(tmp_path / "other.db"):
+        pass
     assert [file.name for file in tmp_path.iterdir()] == ["other.db"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_log_is_read_by_a_user_who_may_write_nothing_there(
+    archive: Archive, log: AuditLog, tmp_path: Path
+) -> None:
+    log.add("thing.done", DAEMON)
+    archive.close()
+    place = Path(tempfile.mkdtemp())  # pytest's own folders are closed to others
+    try:
+        shutil.copy(archive.path, place)
+        place.chmod(0o555)
+        (place / archive.path.name).chmod(0o444)
+        done = subprocess.run(
+            [sys.executable, "-c", _AS_NOBODY, place / archive.path.name],
+            cwd=Path(__file__).resolve().parents[2],
+            capture_output=True,
+            check=False,
+        )
+        assert done.stdout == b"1", done.stderr
+        assert [file.name for file in place.iterdir()] == [archive.path.name]
+    finally:
+        place.chmod(0o755)
+        shutil.rmtree(place)
 
 
 def test_reading_writes_nothing_into_the_database(archive: Archive, log: AuditLog) -> None:
