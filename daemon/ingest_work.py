@@ -140,7 +140,7 @@ class BuildWork:
         context = self.context
         context.turnstile.pass_ingest()
         self.owed.settle()
-        if self.away.waiting():
+        if self.away.look_again():
             return False
         idle = not context.jobs.busy() and not context.offers.pending()
         if closed := context.builds.close(context.settings.ingest.quiet_s, idle=idle):

@@ -7,15 +7,16 @@ none of this: that is an error of its own.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from edge_lvr1.daemon.faults import Faults
 from edge_lvr1.daemon.turnstile import Stopped, Turnstile
 from edge_lvr1.domain import Caption, Node, Span
-from edge_lvr1.errors import Cancelled, ServerAway
+from edge_lvr1.errors import Cancelled, ModelError, ServerAway
 from edge_lvr1.media.frames import Footage, Wanted
 from edge_lvr1.models.base import (
     Agent,
@@ -32,24 +33,40 @@ from edge_lvr1.models.base import (
     tools_of,
 )
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 _FIRST_S, _MOST_S = 2.0, 60.0
 _LOOK_UP_S = 0.5  # how often a wait asks whether anybody still wants its end
 
 
+@runtime_checkable
+class OnServer(Protocol):
+    """A model on a server, which can be looked for without any work for it."""
+
+    def reach(self) -> None:
+        """Raise ServerAway where the server cannot be reached, ModelError where it refuses."""
+        ...
+
+
 class Away:
     """Whether the server of a role is away, and until when it is left alone.
 
     Waits double with each miss, up to a minute. Safe to share by threads; `clock` runs like
-    time.monotonic.
+    time.monotonic. `model` is who has the role: where it is on a server, that can be looked for.
     """
 
     def __init__(
-        self, role: str, faults: Faults, clock: Callable[[], float] = time.monotonic
+        self,
+        role: str,
+        faults: Faults,
+        clock: Callable[[], float] = time.monotonic,
+        model: object = None,
     ) -> None:
         self._role = role
         self._faults = faults
+        self._model = model
         self._clock = clock
         self._lock = threading.Lock()
         self._misses = 0
@@ -68,6 +85,25 @@ class Away:
             missed, self._misses, self._again_s = self._misses, 0, float("-inf")
         if missed:
             self._faults.clear(f"server.{self._role}")
+
+    def look_again(self) -> bool:
+        """Look whether it is back, where it was away and may be looked for; whether it is away."""
+        with self._lock:
+            if not self._misses:
+                return False
+            if self._clock() < self._again_s:
+                return True
+        if not isinstance(self._model, OnServer):
+            return False  # only work for it will tell
+        try:
+            self._model.reach()
+        except ServerAway as error:
+            self.missed(error)
+            return True
+        except ModelError as error:  # it is there, and says no
+            log.debug("the %s is there: %s", self._role, error)
+        self.met()
+        return False
 
     def waiting(self) -> bool:
         """Whether it is to be left alone yet."""

@@ -46,6 +46,7 @@ class QuestionWork:
         # Looking costs nothing; `asking` is news to ingest when it ends, and to look for work
         # inside it would wake this worker again and again.
         if not self.context.questions.queued():
+            self.away.look_again()
             return False
         _expire(self.context)
         if self.away.waiting():

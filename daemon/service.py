@@ -216,7 +216,7 @@ def _compose(
     if again := jobs.release_all() + builds.release_all() + questions.release_all():
         log.info("%d pieces of work go on that were in hand when the last daemon ended", again)
     faults = bonds.faults
-    agent_away = Away("agent", faults)
+    agent_away = Away("agent", faults, model=backends.agent)
     # Questions that wait for their agent's server do not keep ingest waiting.
     turnstile = Turnstile(
         lambda: 0 if agent_away.waiting() else questions.queued(),
@@ -240,7 +240,7 @@ def _compose(
     look_s = look_interval_s(settings.ingest.settle_s)
     look_elsewhere = schedule.while_needed("settle", look_s, offers.settle)
     offers.on_waiting(lambda root: folders.follow_soon(root) if root else look_elsewhere())
-    captioner_away = Away("captioner", faults)
+    captioner_away = Away("captioner", faults, model=backends.captioner)
     builder = Builder(
         trees,
         glances,

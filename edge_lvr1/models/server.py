@@ -123,6 +123,10 @@ class ServerAgent:
         self.constraint = constraint
         self._model = _Model(server)
 
+    def reach(self) -> None:
+        """Raise ServerAway where the server cannot be reached, ModelError where it refuses."""
+        self._model.server.models()
+
     def open(self, finder: Finder | None = None) -> ServerAgentSession:
         """Begin a conversation. The server is not spoken to before the first reply."""
         return ServerAgentSession(self)
@@ -188,6 +192,10 @@ class ServerCaptioner:
     ) -> Iterator[Notes]:
         """Nothing: each clip is looked at by itself."""
         return iter(())
+
+    def reach(self) -> None:
+        """Raise ServerAway where the server cannot be reached, ModelError where it refuses."""
+        self._model.server.models()
 
     def wants(self, node: Node, active: Sequence[Span] | None = None) -> Wanted:
         """The frames that a caption of the node will be written from."""

@@ -74,7 +74,7 @@ def chat(server: ScriptedServer, time: Time) -> ChatServer:
 
 def patient(server: ScriptedServer, time: Time, faults: Faults) -> PatientAgent:
     agent = ServerAgent(chat(server, time), constraint="none")
-    return PatientAgent(agent, Away("agent", faults, time), time, time)
+    return PatientAgent(agent, Away("agent", faults, time, agent), time, time)
 
 
 def test_reply_is_asked_for_again_until_the_server_is_back(
@@ -139,6 +139,26 @@ def test_waits_for_a_server_double_up_to_a_minute(time: Time) -> None:
     assert not away.waiting()
 
 
+def test_server_is_looked_for_while_nothing_waits_for_it(
+    context: Context, server: ScriptedServer, time: Time
+) -> None:
+    work = question_work(context, server, time)
+    context.questions.cancel("q1")
+    work.away.missed(ServerAway("gone"))
+    assert not work()
+    time.rest(60.0)
+    assert not work()
+    still = [fault.key for fault in context.faults.now()]
+    server.start()
+    time.rest(60.0)
+
+    assert not work()
+
+    assert still == ["server.agent"]
+    assert context.faults.now() == ()
+    assert server.asked == 0
+
+
 def question_work(context: Context, server: ScriptedServer, time: Time) -> QuestionWork:
     agent = patient(server, time, context.faults)
     builder = Builder(
@@ -196,8 +216,9 @@ def test_question_whose_agent_stays_away_fails_in_the_end_with_the_reason(
 
 
 def build_work(context: Context, server: ScriptedServer, time: Time) -> BuildWork:
-    away = Away("captioner", context.faults, time)
-    captioner = PatientCaptioner(ServerCaptioner(chat(server, time)), away)
+    served = ServerCaptioner(chat(server, time))
+    away = Away("captioner", context.faults, time, served)
+    captioner = PatientCaptioner(served, away)
     builder = Builder(
         context.trees,
         context.glances,
