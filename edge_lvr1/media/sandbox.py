@@ -9,15 +9,16 @@ import ctypes
 import os
 import resource
 import signal
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 OPEN_FILES = 64
 NICE = 5
+OOM_ADJ, OOM_SCORE = 500, Path("/proc/self/oom_score_adj")
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
 CAPABILITY_VERSION = 0x20080522  # linux/capability.h
 FILE_CAPABILITIES = 1 << 1 | 1 << 2  # DAC_OVERRIDE, DAC_READ_SEARCH: what root reads files by
+INTERFACES = Path("/proc/self/net/dev")
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
 
 
@@ -55,6 +56,8 @@ def confine(limits: Limits, parent: int) -> list[str]:
         missing.append("give up capabilities (capset)")
     _limit(limits)
     os.nice(NICE)
+    if not _first_to_go():
+        missing.append("be ended before the daemon where memory runs out (oom_score_adj)")
     return missing
 
 
@@ -64,9 +67,20 @@ def _drop_capabilities(libc: ctypes.CDLL, kept: int) -> int:
     sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; the same of the upper 32
     if libc.capget(head, sets):
         return 1
+    if not any(sets):  # nothing to give up; under our systemd unit it may not even ask
+        return 0
     permitted = sets[1] & kept
     sets[:] = [permitted, permitted, 0, 0, 0, 0]
     return int(libc.capset(head, sets))
+
+
+def _first_to_go() -> bool:
+    """Where memory runs out the kernel is to end this process, and not the daemon."""
+    try:
+        OOM_SCORE.write_text(f"{OOM_ADJ}\n", "ascii")
+    except OSError:
+        return False
+    return True
 
 
 def _limit(limits: Limits) -> None:
@@ -93,7 +107,9 @@ def _mapped_bytes() -> int:
 
 
 def _sees_network() -> bool:
+    """Whether this process has an interface that leads anywhere. Needs no socket."""
     try:
-        return any(name != "lo" for _, name in socket.if_nameindex())
-    except OSError:  # it may not even make a socket, as under our systemd unit
+        lines = INTERFACES.read_text("ascii", "replace").splitlines()[2:]  # below two of headings
+    except OSError:
         return False
+    return any(line.partition(":")[0].strip() != "lo" for line in lines)

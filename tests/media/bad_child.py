@@ -31,6 +31,7 @@ def state() -> str:
             "no_new_privs": "NoNewPrivs:\t1" in status,
             "capabilities": int(status.split("CapEff:")[1].split()[0], 16),
             "nice": os.getpriority(os.PRIO_PROCESS, 0),
+            "oom": int(Path("/proc/self/oom_score_adj").read_text("ascii")),
             "core": resource.getrlimit(resource.RLIMIT_CORE),
             "files": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
             "data": resource.getrlimit(resource.RLIMIT_DATA)[1],

@@ -276,6 +276,7 @@ def test_a_child_gives_up_what_it_does_not_need(
     assert state["no_new_privs"]
     assert state["capabilities"] & ~0b110 == 0
     assert state["nice"] >= 5
+    assert state["oom"] >= 500
     assert state["core"] == [0, 0]
     assert state["files"] <= 64
     assert state["data"] == 256 * 2**20
