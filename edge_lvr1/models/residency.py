@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge_lvr1.domain import Caption, Node, Span
-from edge_lvr1.errors import ModelError
+from edge_lvr1.errors import Cancelled, ModelError
 from edge_lvr1.media.frames import Footage, Wanted
 from edge_lvr1.models.base import (
     Agent,
@@ -32,6 +32,8 @@ from edge_lvr1.models.base import (
 )
 
 log = logging.getLogger(__name__)
+
+_LOOK_UP_S = 0.2  # how often whoever waits for a model asks whether it is still wanted
 
 
 class Loadable(Protocol):
@@ -89,28 +91,33 @@ class Residency:
             ]
 
     @contextmanager
-    def using(self, role: str) -> Iterator[None]:
+    def using(self, role: str, cancelled: Cancel = never) -> Iterator[None]:
         """The model of that role is loaded in this block, and used by nobody else.
 
         Waits while another thread uses it, or uses what would have to leave for it. Raises
-        ModelError where it cannot be loaded.
+        ModelError where it cannot be loaded, Cancelled where nobody wants it any more.
         """
         with self._changed:
-            self._changed.wait_for(lambda: role not in self._busy)
+            self._wait(lambda: role not in self._busy, cancelled)
             self._busy.add(role)
         try:
-            self._bring_in(role)
+            self._bring_in(role, cancelled)
             yield
         finally:
             with self._changed:
                 self._busy.discard(role)
                 self._changed.notify_all()
 
-    def _bring_in(self, role: str) -> None:
+    def _wait(self, ready: Callable[[], bool], cancelled: Cancel) -> None:
+        while not self._changed.wait_for(ready, _LOOK_UP_S):
+            if cancelled():
+                raise Cancelled("the model is not wanted any more")
+
+    def _bring_in(self, role: str, cancelled: Cancel) -> None:
         model = self._known[role][1]
         with self._changed:
             if role not in self._loaded:
-                self._changed.wait_for(lambda: self._made_room(model.memory_mb))
+                self._wait(lambda: self._made_room(model.memory_mb), cancelled)
                 # Loading under the lock: two models coming in at once could pass the limit.
                 model.load()
             else:
@@ -156,7 +163,7 @@ class ResidentCaptioner:
 
     def caption(self, clip: Clip) -> Written:
         """As the captioner inside."""
-        with self._residency.using("captioner"):
+        with self._residency.using("captioner", clip.footage.cancelled):
             return self._captioner.caption(clip)
 
     def fold(self, node: Node, children: Sequence[Caption]) -> Written | None:
@@ -165,7 +172,7 @@ class ResidentCaptioner:
 
     def video_qa(self, clip: Clip, query: str) -> str:
         """As the captioner inside."""
-        with self._residency.using("captioner"):
+        with self._residency.using("captioner", clip.footage.cancelled):
             return self._captioner.video_qa(clip, query)
 
 
@@ -219,7 +226,7 @@ class ResidentSession:
         self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
     ) -> str:
         """The next reply. Raises ModelError, Cancelled."""
-        with self._residency.using("agent"):
+        with self._residency.using("agent", cancelled):
             if self._inner is None:
                 self._inner = self._agent.open(self._finder)
             return self._inner.reply(messages, moves, deadline, cancelled)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from edge_lvr1.errors import ModelError
+from edge_lvr1.errors import Cancelled, ModelError
 from edge_lvr1.models.base import (
     TWO_TOOLS,
     AgentSession,
@@ -179,3 +179,25 @@ def test_the_tools_of_the_agent_inside_are_known_before_it_is_loaded() -> None:
 
     assert tools_of(ResidentAgent(CountingAgent(), residency)) == TWO_TOOLS
     assert tools_of(ResidentAgent(Knowing(), residency)) == TWO_TOOLS | {"search_captions"}
+
+
+def test_who_waits_for_a_model_that_is_in_use_may_go_away() -> None:
+    residency = Residency()
+    residency.add("agent", "a", Weights(1))
+    in_use, done = threading.Event(), threading.Event()
+
+    def use() -> None:
+        with residency.using("agent"):
+            in_use.set()
+            done.wait(20.0)
+
+    user = threading.Thread(target=use)
+    user.start()
+    in_use.wait(20.0)
+
+    with pytest.raises(Cancelled), residency.using("agent", lambda: True):
+        pass
+    done.set()
+    user.join()
+    with residency.using("agent"):
+        pass
