@@ -26,6 +26,7 @@ from edge_lvr1.daemon.schemas import (
     PathIn,
     ProgressOut,
     RefusedOut,
+    RootOut,
     ScheduledOut,
     StatusOut,
 )
@@ -72,7 +73,7 @@ def service_routes(context: Context) -> APIRouter:
         path = offered.path
         if not role_of(request.scope).allows(Role.ADMIN):
             path = confined(path, roots_of(context.settings))
-        outcome = context.offers.explicit(path)
+        outcome = context.offers.explicit(path, offered.priority)
         told = {"path": path, "taken": len(outcome.taken), "refused": len(outcome.refused)}
         context.audit.add("file.offered", who_of(request.scope), **told)
         doing = context.activity.now()
@@ -87,11 +88,15 @@ def service_routes(context: Context) -> APIRouter:
         return _status(context)
 
     @routes.get("/healthz")
-    def healthz() -> HealthOut:
-        """200 while the daemon serves and its database answers, with what is wrong."""
+    def healthz(request: Request) -> HealthOut:
+        """200 while the daemon serves and its database answers, with what is wrong.
+
+        Anybody may know whether it is well; what is wrong, only who may ask.
+        """
         context.questions.queued()
         faults = _faults(context)
-        return HealthOut(status="degraded" if faults else "ok", faults=faults)
+        told = faults if role_of(request.scope).allows(Role.ASK) else []
+        return HealthOut(status="degraded" if faults else "ok", faults=told)
 
     @routes.get("/metrics", response_class=Response, dependencies=[ask])
     def metrics() -> Response:
@@ -159,7 +164,26 @@ def _status(context: Context) -> StatusOut:
         current=_job(current, doing) if current else None,
         faults=_faults(context),
         scheduled=_scheduled(context),
+        roots=_roots(context),
+        events_lost=context.folders.overflows() if context.folders else 0,
     )
+
+
+def _roots(context: Context) -> list[RootOut]:
+    states = context.folders.states() if context.folders else []
+    return [
+        RootOut(
+            path=str(state.path),
+            found_by=state.found_by,
+            why=state.why,
+            there=state.there,
+            problem=state.problem,
+            files=state.files,
+            scanned_at=_moment(state.scanned_s),
+            scan_took_s=round(state.took_s, 3),
+        )
+        for state in states
+    ]
 
 
 def _scheduled(context: Context) -> list[ScheduledOut]:

@@ -171,6 +171,14 @@ def test_route_is_for_its_role_and_those_above(
         assert (answer.status_code != 403) is role.allows(least)
 
 
+def test_health_is_for_everybody_but_not_what_is_wrong(context: Context) -> None:
+    context.faults.put("disk", "the disk of /srv/secret is full")
+    app = create_app(context)
+
+    assert Http(app, peer=peer()).get("/healthz").json() == {"status": "degraded", "faults": []}
+    assert "/srv/secret" in Http(app, peer=peer(ASKING.gr_gid)).get("/healthz").text
+
+
 def test_question_is_taken_back_by_whoever_asked_it_and_by_admins(context: Context) -> None:
     app = create_app(context)
     asker, other = Http(app, peer=peer(ASKING.gr_gid)), Http(app, peer=peer(TAKING.gr_gid, uid=4))
