@@ -24,6 +24,7 @@ from edge_lvr1.daemon.footage_api import footage_routes, search_routes
 from edge_lvr1.daemon.guard import Guard
 from edge_lvr1.daemon.questions_api import question_routes
 from edge_lvr1.daemon.refusals import Refusals
+from edge_lvr1.daemon.retry_api import retry_routes
 from edge_lvr1.daemon.schemas import shown_safely
 from edge_lvr1.daemon.service_api import service_routes
 from edge_lvr1.daemon.tokens import Tokens
@@ -65,7 +66,14 @@ def create_app(context: Context, token: str | None = None) -> FastAPI:
         docs_url=None,  # its page would load scripts from the network
         redoc_url=None,
     )
-    for router in (question_routes, footage_routes, search_routes, service_routes, evidence_routes):
+    for router in (
+        question_routes,
+        footage_routes,
+        search_routes,
+        retry_routes,
+        service_routes,
+        evidence_routes,
+    ):
         app.include_router(router(context))
     app.include_router(web_routes(shown))
     app.add_exception_handler(EdgeLvr1Error, _told)

@@ -87,6 +87,10 @@ class Context:
         """Whether the watched folder of a file cannot be reached now."""
         return self.folders is not None and self.folders.is_away(Path(path))
 
+    def seems_away(self, path: str) -> str:
+        """Why the watched folder of a file could not be reached lately; empty where it could."""
+        return "" if self.folders is None else self.folders.problem_of(Path(path))
+
 
 def program_version() -> str:
     """The installed version; in a checkout that is not installed there is none to tell."""

@@ -152,6 +152,12 @@ class Folders:
             return True
         return False
 
+    def problem_of(self, path: Path) -> str:
+        """Why the watched folder of a path was away when last looked at; empty where it was not."""
+        root = self.root_of(path)
+        state = self._roots[root].state() if root is not None else None
+        return "" if state is None or state.there else state.problem
+
     def is_gone(self, path: str) -> bool:
         """Whether a known file is not there any more, its watched folder being there."""
         root = self.root_of(Path(path))

@@ -18,6 +18,7 @@ from edge_lvr1.access import Role
 from edge_lvr1.daemon.access_rules import needs, who_of
 from edge_lvr1.daemon.asking import scope_of
 from edge_lvr1.daemon.context import Context
+from edge_lvr1.daemon.missing import footage_of
 from edge_lvr1.daemon.schemas import (
     ActivityOut,
     HitOut,
@@ -97,7 +98,8 @@ def footage_routes(context: Context) -> APIRouter:
         folder = tempfile.TemporaryDirectory(prefix="edge-lvr1-clip-")
         try:
             out = Path(folder.name) / "clip.mp4"
-            Footage(found.parts, context.decoder).cut(span, out, exact)
+            with footage_of(context, found):
+                Footage(found.parts, context.decoder).cut(span, out, exact)
             told = {"start_s": span.start_s, "end_s": span.end_s, "exact": exact}
             context.audit.add("clip.cut", who_of(request.scope), recording=recording, **told)
             headers = {
@@ -127,7 +129,9 @@ def footage_routes(context: Context) -> APIRouter:
             raise QuestionError("name a node, like (1,2,3), or a time_s")
         if time_s >= found.duration_s:
             raise QuestionError(_too_late("time_s", found))
-        return Response(_picture(found, context.decoder, time_s, side_px), media_type="image/jpeg")
+        with footage_of(context, found):
+            jpeg = _picture(found, context.decoder, time_s, side_px)
+        return Response(jpeg, media_type="image/jpeg")
 
     return routes
 

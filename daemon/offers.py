@@ -12,6 +12,7 @@ from pathlib import Path
 from edge_lvr1.daemon.candidates import UNFINISHED, hidden, wanted
 from edge_lvr1.daemon.settling import Settling, look
 from edge_lvr1.errors import EdgeLvr1Error, NotFoundError, QuestionError
+from edge_lvr1.store.ingest import NAMED
 from edge_lvr1.store.queues import IngestQueue, Job
 
 log = logging.getLogger(__name__)
@@ -77,8 +78,10 @@ class Offers:
         """How many files are waited for until they stand still."""
         return self._settling.all_pending()
 
-    def explicit(self, path: str) -> Offered:
+    def explicit(self, path: str, priority: int = NAMED) -> Offered:
         """Queue a file, or what a folder holds, at once; failed ones are tried again.
+
+        What waits already gets the priority, where that is higher than its own.
 
         Raises NotFoundError where there is nothing at that path, QuestionError for a path
         that is not absolute.
@@ -94,7 +97,7 @@ class Offers:
             return Offered((), (Refused(path, _unreadable(error)),))
         found = _files(top) if stat.S_ISDIR(mode) else iter([top])
         known = {job.path: job for job in self._jobs.jobs()}
-        outcomes = [self._take(file, known) for file in found]
+        outcomes = [self._take(file, known, priority) for file in found]
         if not outcomes:
             outcomes = [Refused(path, "the folder holds no files that could be footage")]
         self._news()
@@ -103,7 +106,7 @@ class Offers:
             tuple(entry for entry in outcomes if isinstance(entry, Refused)),
         )
 
-    def _take(self, path: Path, known: Mapping[str, Job]) -> Job | Refused:
+    def _take(self, path: Path, known: Mapping[str, Job], priority: int) -> Job | Refused:
         name = str(path)
         if path.suffix.lower() in UNFINISHED or hidden(path.name):
             return Refused(name, "its name says that it is unfinished or hidden; rename it first")
@@ -115,7 +118,7 @@ class Offers:
             return Refused(name, "it is not a regular file")
         if not os.access(path, os.R_OK):
             return Refused(name, "it cannot be read by the daemon's user; check its permissions")
-        job = self._jobs.offer(name, file.size_bytes, file.mtime_ns, again=True)
+        job = self._jobs.offer(name, file.size_bytes, file.mtime_ns, again=True, priority=priority)
         # Not offered anew: it is here already, or is just being taken in.
         return job or known.get(name) or Refused(name, "it was offered twice at once; try again")
 

@@ -7,7 +7,7 @@ infinite. Strings are valid Unicode whatever a file was called.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -78,6 +78,9 @@ class PathIn(_In):
     """A file or folder on the daemon's machine, as an absolute path."""
 
     path: str
+    priority: int = Field(
+        default=1, ge=0, le=9, description="the highest goes first; watched folders bring 0"
+    )
 
 
 class EvidenceOut(_Out):
@@ -316,6 +319,22 @@ class ScheduledOut(_Out):
     next: datetime | None
 
 
+class RootOut(_Out):
+    """A watched folder: how its files are noticed and why so, and whether it is there.
+
+    `problem` says what keeps it away or, where it is there, what of it cannot be read.
+    """
+
+    path: Shown
+    found_by: Literal["events", "polling"]
+    why: Shown
+    there: bool
+    problem: Shown
+    files: int = Field(description="seen by the last walk")
+    scanned_at: datetime | None
+    scan_took_s: float
+
+
 class HealthOut(_Out):
     """`ok`, or `degraded` with what is wrong; the daemon serves either way."""
 
@@ -348,6 +367,12 @@ class StatusOut(_Out):
     current: JobOut | None
     faults: list[FaultOut] = []
     scheduled: list[ScheduledOut] = []
+    roots: list[RootOut] = []
+    events_lost: int = Field(
+        default=0,
+        description="times that the kernel lost file system events; the folders are "
+        "walked at once then",
+    )
 
 
 def evidence_out(evidence: Evidence) -> EvidenceOut:

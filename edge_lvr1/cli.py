@@ -21,6 +21,7 @@ from edge_lvr1 import (
     display,
     eval_commands,
     evidence_commands,
+    retry_commands,
     systemd_commands,
     web_commands,
 )
@@ -46,6 +47,7 @@ app.add_typer(eval_commands.trajectories, name="trajectories")
 app.add_typer(evidence_commands.audit, name="audit")
 app.add_typer(systemd_commands.app, name="systemd")
 app.command("web")(web_commands.web)
+app.command("retry")(retry_commands.retry)
 app.add_typer(evidence_commands.case, name="case")
 app.command("verify")(evidence_commands.verify)
 out = Console()
@@ -125,6 +127,7 @@ def demo(
 def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Files or folders to take in.")],
     wait: Annotated[bool, typer.Option(help="Wait until they are captioned.")] = True,
+    first: Annotated[bool, typer.Option("--first", help="Before everything that waits.")] = False,
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
@@ -136,7 +139,7 @@ def ingest(
     with _client(socket) as client:
         for path in paths:
             try:
-                offer = client.ingest(path)
+                offer = client.ingest(path, first)
             except NotFoundError as error:
                 refused.append({"path": str(path), "reason": str(error), "missing": True})
             else:

@@ -27,6 +27,7 @@ import httpx
 from edge_lvr1.client_events import Event, JsonObject, Told, events
 from edge_lvr1.errors import DaemonError, EdgeLvr1Error, NotFoundError, QuestionError, Unreachable
 
+_FIRST = 9  # the highest priority
 _PAGE = 1000
 _PAGE_IDS = 500  # numbers in one address
 
@@ -185,9 +186,27 @@ class Client:
         query |= {"until": until.isoformat()} if until else {}
         return self._list("/v1/search", query, "hits")
 
-    def ingest(self, path: Path) -> JsonObject:
-        """Offer a file or folder: `taken` (jobs), and `refused` with a reason each."""
-        return self._object("POST", "/v1/ingest", body={"path": str(path.absolute())})
+    def ingest(self, path: Path, first: bool = False) -> JsonObject:
+        """Offer a file or folder: `taken` (jobs), and `refused` with a reason each.
+
+        With `first` it goes before everything that waits.
+        """
+        body: JsonObject = {"path": str(path.absolute())}
+        if first:
+            body["priority"] = _FIRST
+        return self._object("POST", "/v1/ingest", body=body)
+
+    def retry_job(self, job: int) -> JsonObject:
+        """Try a failed file again: how many `jobs` and `recordings` that were."""
+        return self._object("POST", f"/v1/ingest/{job}/retry")
+
+    def retry_recording(self, recording: int) -> JsonObject:
+        """Try a failed recording again: how many `jobs` and `recordings` that were."""
+        return self._object("POST", f"/v1/recordings/{recording}/retry")
+
+    def retry_failed(self) -> JsonObject:
+        """Try everything again that failed: how many `jobs` and `recordings` that were."""
+        return self._object("POST", "/v1/ingest/retry")
 
     def jobs(self, state: str | None = None, ids: Sequence[int] | None = None) -> list[JsonObject]:
         """The ingest jobs with state, progress, and the reason where one failed.

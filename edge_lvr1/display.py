@@ -278,8 +278,9 @@ def status(found: Mapping[str, Any]) -> RenderableType:
     rows: list[tuple[str, str | Text]] = [
         (key.replace("_", " "), _fact(value))
         for key, value in found.items()
-        if key not in ("current", "faults", "scheduled")
+        if key not in ("current", "faults", "scheduled", "roots", "watched")
     ]
+    rows += [("watched", _root(one)) for one in found.get("roots", ())]
     rows += [(f"job {one['name']}", _scheduled(one)) for one in found.get("scheduled", ())]
     current = found.get("current")
     rows.append(("captioning", _current(current) if current else "-"))
@@ -288,6 +289,15 @@ def status(found: Mapping[str, Any]) -> RenderableType:
         for one in found.get("faults", ())
     ]
     return table(("", ""), rows)
+
+
+def _root(root: Mapping[str, Any]) -> Text:
+    if not root["there"]:
+        return plain(f"{root['path']}: away, {root['problem']}", style="red", lines=False)
+    scanned = wall_clock(root["scanned_at"]) if root["scanned_at"] else "not yet"
+    told = f"{root['path']}: {root['found_by']} ({root['why']}), {root['files']} files, "
+    problem = f"; {root['problem']}" if root["problem"] else ""
+    return plain(f"{told}walked {scanned}{problem}", lines=False)
 
 
 def _scheduled(job: Mapping[str, Any]) -> Text:

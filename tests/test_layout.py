@@ -34,7 +34,7 @@ LAYERS = [
     {"client", "client_events", "doctor"},
     {"display"},
     {"told", "cases"},
-    {"daemon", "export", "systemd", "eval_commands", "evidence_commands"},
+    {"daemon", "export", "systemd", "eval_commands", "evidence_commands", "retry_commands"},
     {"bench_agent", "bench_ingest", "bench_search", "systemd_commands"},
     {"bench_commands", "web_commands"},
     {"follow"},

@@ -148,16 +148,19 @@ class BuildQueue:
                 _BUILDS.settle(db, row, BuildState.QUEUED.value, held=1)
             return row is not None
 
-    def retry(self, recording: int) -> bool:
-        """Try a failed recording again, with new attempts; whether there is such a recording.
+    def retry(self, recording: int) -> bool | None:
+        """Try a failed recording again, with new attempts; False where it did not fail.
 
-        Where it did not fail, nothing changes.
+        None where there is no such recording.
         """
+        if self._archive.row("SELECT 1 FROM recordings WHERE id = ?", [recording]) is None:
+            return None
         with self._archive.transaction() as db:
             row = _BUILDS.find(db, "id", recording)
-            if row is not None and row["state"] == BuildState.FAILED.value:
+            failed = row is not None and row["state"] == BuildState.FAILED.value
+            if row is not None and failed:
                 _again(db, row)
-            return row is not None
+        return failed
 
     def retry_all(self) -> int:
         """Try all failed recordings again; how many."""

@@ -188,13 +188,19 @@ class IngestQueue:
                 _JOBS.settle(db, row, JobState.QUEUED.value, held=1)
             return True
 
-    def retry(self, job: int) -> Job | None:
-        """Try a failed job again, with new attempts; as it is now, None where there is none."""
+    def retry(self, job: int) -> bool | None:
+        """Try a failed job again, with new attempts; False where it did not fail.
+
+        None where there is no such job.
+        """
+        if self.job(job) is None:
+            return None
         with self._archive.transaction() as db:
             row = _JOBS.find(db, "id", job)
-            if row is not None and row["state"] == JobState.FAILED.value:
+            failed = row is not None and row["state"] == JobState.FAILED.value
+            if row is not None and failed:
                 _requeue(db, row)
-        return self.job(job)
+        return failed
 
     def retry_all(self) -> int:
         """Try all failed jobs again; how many."""
