@@ -1,4 +1,4 @@
-"""What the tests of reliability share: one nursery and one set of footage for all of them."""
+"""What the tests of reliability share: one nursery, one set of footage, one whole story."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.reliability.daemons import Nursery, nursery
+from tests.reliability.kills import Killer
 from tests.reliability.scene import Footage
 
 
@@ -19,3 +20,11 @@ def nurse() -> Iterator[Nursery]:
 @pytest.fixture(scope="session")
 def footage(tmp_path_factory: pytest.TempPathFactory) -> Footage:
     return Footage.make(tmp_path_factory.mktemp("footage"))
+
+
+@pytest.fixture(scope="session")
+def killer(nurse: Nursery, footage: Footage, tmp_path_factory: pytest.TempPathFactory) -> Killer:
+    """Tells stories and interrupts them; one that nobody interrupted is told already."""
+    killer = Killer(nurse, tmp_path_factory.mktemp("stories"), footage)
+    killer.uninterrupted()
+    return killer

@@ -18,7 +18,7 @@ from typing import Any
 from edge_lvr1.errors import EdgeLvr1Error
 from tests.daemon.processes import ROOT, WITHIN_S, until
 from tests.reliability.asking import Talk
-from tests.reliability.points import Point
+from tests.reliability.points import Point, Synced
 
 
 class Nursery:
@@ -32,7 +32,9 @@ class Nursery:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(told) + "\n")
         self._process.stdin.flush()
-        return int(self.line(WITHIN_S) or "0")
+        line = self.line(WITHIN_S)
+        assert line, "the nursery started no process"
+        return int(line)
 
     def line(self, within_s: float) -> str | None:
         """The next line that it says; None where it says nothing."""
@@ -149,6 +151,11 @@ class Place:
         """What the last process that ended by itself had counted."""
         found: dict[str, int] = json.loads((self.folder / "counts").read_text())
         return found
+
+    @property
+    def synced(self) -> Synced | None:
+        """What the last durable transaction of its daemons waited for."""
+        return Synced.read(self.folder / "synced")
 
     def is_gone(self, within_s: float = 0.0) -> bool:
         """Whether the process ended."""

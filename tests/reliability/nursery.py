@@ -55,7 +55,8 @@ def serve(told: dict[str, Any]) -> int:
         os.dup2(log, stream)
     os.environ.update(told.get("environment", {}))
     dies_at = told.get("dies_at")
-    points = Points(Point.parse(dies_at) if dies_at else None)
+    synced = Path(told["log"]).with_name("synced")
+    points = Points(Point.parse(dies_at) if dies_at else None, synced)
     if told.get("counted", True):
         points.install()
     if "bundle" in told:

@@ -56,15 +56,33 @@ class Point:
         return f"{self.kind}:{self.number}:{self.side}"
 
 
+FRAMES_AT, SALT_AT = 16, 32  # in the index of SQLite's log, which is the file -shm
+
+
+@dataclass(frozen=True)
+class Synced:
+    """How many frames of a log a durable transaction has waited for; the salt names the log."""
+
+    frames: int
+    salt: bytes
+
+    @classmethod
+    def read(cls, path: Path) -> Synced | None:
+        """What was written down last; None where nothing was."""
+        told = path.read_bytes() if path.is_file() else b""
+        return cls(int.from_bytes(told[:4], sys.byteorder), told[4:]) if told else None
+
+
 class Points:
     """Counts what happens in this process, and ends it at a point."""
 
-    def __init__(self, dies_at: Point | None) -> None:
+    def __init__(self, dies_at: Point | None, synced: Path | None = None) -> None:
         self.counts: Counter[str] = Counter()
         self._dies_at = dies_at
         self._lock = threading.Lock()
         self._kept: list[Any] = []
         self._armed: int | None = None
+        self._synced = synced
 
     def install(self) -> None:
         """Begin to count; for the rest of the process."""
@@ -100,11 +118,22 @@ class Points:
         points = self
 
         class Counting(sqlite3.Connection):
+            durable = False
+
             def execute(self, sql: str, *given: Any) -> sqlite3.Cursor:
                 run = super().execute
+                if sql.startswith("PRAGMA synchronous"):
+                    self.durable = "FULL" in sql
                 if sql != "COMMIT":
                     return run(sql, *given)
-                found: sqlite3.Cursor = points.around("commit", lambda: run(sql, *given))
+
+                def commit() -> sqlite3.Cursor:
+                    done = run(sql, *given)
+                    if self.durable:
+                        points.write_synced(self)
+                    return done
+
+                found: sqlite3.Cursor = points.around("commit", commit)
                 return found
 
         connect = sqlite3.connect
@@ -113,6 +142,15 @@ class Points:
             return connect(*given, **{"factory": Counting, **named})
 
         sqlite3.connect = counted
+
+    def write_synced(self, connection: sqlite3.Connection) -> None:
+        """Write down how much of the log is on the disk by now."""
+        if self._synced is not None:
+            database = connection.execute("PRAGMA database_list").fetchone()[2]
+            index = Path(f"{database}-shm").read_bytes()
+            told = index[FRAMES_AT : FRAMES_AT + 4] + index[SALT_AT : SALT_AT + 8]
+            with self._synced.open("r+b" if self._synced.exists() else "wb") as file:
+                file.write(told)
 
     def _count_syncs(self) -> None:
         sync = os.fsync

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from tests.reliability.daemons import Nursery
-from tests.reliability.kills import Killer, Outcome, points_of, random_times
+from tests.reliability.kills import Killer, Outcome, Whole, points_of, random_times
 from tests.reliability.points import Point, default_vfs
-from tests.reliability.scene import Footage
 
 SEED = "kill"
 MANY = 200
 EXPORTS = 30  # of them
+CUTS = 30
+SOONEST_S = 0.2
 
 
 @pytest.fixture
-def killer(nurse: Nursery, footage: Footage, tmp_path: Path) -> Killer:
-    return Killer(nurse, tmp_path, footage)
+def whole(killer: Killer) -> Whole:
+    assert killer.whole is not None
+    return killer.whole
 
 
 def wrong(outcomes: list[Outcome]) -> list[str]:
     return [f"{one.point}: {said}" for one in outcomes for said in one.wrong]
 
 
-def test_daemon_that_is_killed_goes_on_as_if_it_had_not_been(killer: Killer) -> None:
-    counts = killer.uninterrupted().counts
+def test_daemon_that_is_killed_goes_on_as_if_it_had_not_been(killer: Killer, whole: Whole) -> None:
+    counts = whole.counts
 
     outcomes = [
         killer.killed_at([Point("commit", counts["commit"] // 3, "after")]),
@@ -55,15 +56,21 @@ def test_export_that_is_killed_leaves_a_whole_bundle_or_none(killer: Killer) -> 
     assert all(one.reached for one in outcomes)
 
 
+def test_power_cut_undoes_nothing_that_was_accepted(killer: Killer, whole: Whole) -> None:
+    outcome = in_time(lambda after: killer.power_cut_after(after, 0.9), whole.seconds / 2)
+
+    assert wrong([outcome]) == []
+    assert outcome.reached
+
+
 @pytest.mark.reliability
 @pytest.mark.timeout(3 * 3600)
-def test_200_kills_lose_nothing(killer: Killer) -> None:
-    whole = killer.uninterrupted()
+def test_200_kills_lose_nothing(killer: Killer, whole: Whole) -> None:
     print(f"a whole run: {whole.seconds:.1f} s, {whole.counts}")
     outcomes = [killer.export_killed_at(*one) for one in export_points(killer)]
     dice = random.Random(SEED)
     chosen = [
-        *points_of(whole.counts, "commit", whole.counts["commit"]),
+        *(Point("commit", 1 + number, "after") for number in range(whole.counts["commit"])),
         *points_of(whole.counts, "name", 12),
         *points_of(whole.counts, "sync", 3),
     ]
@@ -74,7 +81,7 @@ def test_200_kills_lose_nothing(killer: Killer) -> None:
     left = MANY - len(outcomes)
     outcomes += [killer.killed_at([one]) for one in points_of(whole.counts, "write", left // 2)]
     times = random_times(whole.seconds * 0.9, MANY - len(outcomes), SEED)
-    outcomes += [killer.killed_after(seconds) for seconds in times]
+    outcomes += [in_time(killer.killed_after, seconds) for seconds in times]
 
     kinds = Counter(one.point.split(":")[0].split(" ")[0] for one in outcomes if one.reached)
     spent = sum(one.seconds for one in outcomes)
@@ -82,6 +89,31 @@ def test_200_kills_lose_nothing(killer: Killer) -> None:
     assert len(outcomes) >= MANY
     assert wrong(outcomes) == []
     assert sum(one.reached for one in outcomes) >= MANY * 9 // 10
+
+
+@pytest.mark.reliability
+@pytest.mark.timeout(3600)
+def test_30_power_cuts_undo_nothing_that_was_accepted(killer: Killer, whole: Whole) -> None:
+    dice = random.Random("power")
+    times = random_times(whole.seconds * 0.9, CUTS, "power")
+    outcomes = [
+        in_time(lambda after, lost=dice.random(): killer.power_cut_after(after, lost), seconds)
+        for seconds in times
+    ]
+
+    spent = sum(one.seconds for one in outcomes)
+    print(f"{sum(one.reached for one in outcomes)} power cuts in {spent:.0f} s")
+    assert wrong(outcomes) == []
+    assert sum(one.reached for one in outcomes) >= CUTS * 9 // 10
+
+
+def in_time(kill: Callable[[float], Outcome], seconds: float) -> Outcome:
+    """A kill at a moment of a story, sooner where this one was over before."""
+    outcome = kill(seconds)
+    while not outcome.reached and not outcome.wrong and seconds > SOONEST_S:
+        seconds /= 2
+        outcome = kill(seconds)
+    return outcome
 
 
 def export_points(killer: Killer) -> list[tuple[Point, bool]]:
