@@ -42,13 +42,24 @@ def meaning_of(archive: Archive, data: Path, embedder: Embedder | None) -> Meani
     return Meaning(vectors, embedder.embed)
 
 
+def left_over(archive: Archive, data: Path) -> Vectors:
+    """The vectors of an archive that has no embedder now, without files that nothing names."""
+    vectors = Vectors(archive, data / FOLDER)
+    vectors.sweep()
+    return vectors
+
+
 @dataclass(frozen=True, slots=True)
 class IndexWork:
-    """The index worker's piece of work: one block, or one batch of captions."""
+    """The index worker's piece of work: one block, or one batch of captions.
+
+    `left` are the vectors that an embedder made which is configured no more.
+    """
 
     archive: Archive
     turnstile: Turnstile
     meaning: Meaning | None
+    left: Vectors | None = None
 
     def __call__(self) -> bool:
         """Do what is due; False where nothing is. Questions go first. Raises Stopped."""
@@ -56,7 +67,13 @@ class IndexWork:
         block = postings.due(self.archive)
         if block is not None:
             return postings.seal(self.archive, block)
-        return self.meaning is not None and self._embed(self.meaning)
+        if self.meaning is not None:
+            return self._embed(self.meaning)
+        return self.left is not None and self._shrink(self.left)
+
+    def _shrink(self, vectors: Vectors) -> bool:
+        block = vectors.hollow()
+        return block is not None and vectors.seal(block)
 
     def _embed(self, meaning: Meaning) -> bool:
         vectors = meaning.vectors

@@ -18,7 +18,7 @@ from edge_lvr1.daemon.context import Context
 from edge_lvr1.daemon.faults import Faults
 from edge_lvr1.daemon.folders import Folders, Holding, check_root
 from edge_lvr1.daemon.heartbeat import Heartbeats, Watch
-from edge_lvr1.daemon.indexing import IndexWork, meaning_of
+from edge_lvr1.daemon.indexing import IndexWork, left_over, meaning_of
 from edge_lvr1.daemon.ingest_work import BuildWork, IntakeWork
 from edge_lvr1.daemon.intake import Intake, lost
 from edge_lvr1.daemon.listen import check_path, sole_daemon, tcp_socket, unix_socket
@@ -300,6 +300,7 @@ def _workers(
         context.meaning,
         remembering(backends.embedder),
     )
+    left = None if context.meaning else left_over(context.archive, settings.data)
     work: dict[str, Callable[[], bool]] = {
         "intake": Pausing(context.paused, IntakeWork(context, intake)),
         "build": Pausing(
@@ -307,7 +308,7 @@ def _workers(
         ),
         "questions": QuestionWork(context, answering, agent_away),
         "index": Pausing(
-            context.paused, IndexWork(context.archive, context.turnstile, context.meaning)
+            context.paused, IndexWork(context.archive, context.turnstile, context.meaning, left)
         ),
     }
 

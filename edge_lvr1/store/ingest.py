@@ -89,8 +89,8 @@ class IngestQueue:
         """Queue a file; None where it is known with that size and mtime, whatever its state.
 
         A file that changed is queued anew, with new attempts (one that is being taken in
-        right now: when that ends). `again` also queues one that failed and did not change,
-        and gives one that waits the higher of its priorities.
+        right now: when that ends). `again` also queues one that failed and did not change, or
+        whose recordings a rule removed, and gives one that waits the higher of its priorities.
         """
         stored = path_in(path)
         # Most files that a scan finds are known: told by reading alone, without a write lock.
@@ -100,7 +100,8 @@ class IngestQueue:
             row = _JOBS.find(db, "path", stored)
             if row is not None:
                 same = (row["size_bytes"], row["mtime_ns"]) == (size, mtime_ns)
-                if same and not (again and row["state"] == JobState.FAILED.value):
+                ended = row["state"] == JobState.FAILED.value or row["removed_s"] is not None
+                if same and not (again and ended):
                     _bring_forward(db, row, priority)
                     return None
             db.execute(
@@ -384,6 +385,7 @@ def _requeue(db: Database, row: Mapping[str, Any]) -> None:
         recordings="[]",
         not_before_s=0.0,
         finished_s=None,
+        removed_s=None,
     )
 
 

@@ -217,14 +217,25 @@ def _highest(scores: NDArray[np.float64], limit: int) -> NDArray[np.int64]:
 
 
 def due(archive: Archive, most_open: int = OPEN) -> int | None:
-    """The block to seal next: where most has changed, once too many captions are open."""
+    """The block to seal next; None where none is worth it.
+
+    That is where most has changed, once too many captions are open; else one of which more
+    than half is gone, which only takes space.
+    """
     rows = archive.rows(
         "SELECT id >> ? AS block, count(*) AS n FROM ("
         "SELECT id FROM captions_fts_docsize UNION ALL SELECT node FROM words_gone"
         ") GROUP BY 1 ORDER BY n DESC, 1",
         [SHIFT],
     )
-    return rows[0]["block"] if sum(row["n"] for row in rows) > most_open else None
+    if sum(row["n"] for row in rows) > most_open:
+        return int(rows[0]["block"])
+    hollow = archive.row(
+        "SELECT b.block FROM (SELECT node >> ? AS block, count(*) AS gone FROM words_gone "
+        "GROUP BY 1) g CROSS JOIN word_blocks b ON b.block = g.block WHERE g.gone * 2 > b.captions",
+        [SHIFT],
+    )
+    return int(hollow["block"]) if hollow else None
 
 
 def seal(archive: Archive, block: int) -> bool:

@@ -147,14 +147,29 @@ class Vectors:
                     db.execute("DELETE FROM vectors_wanted WHERE node = ?", [caption.node])
 
     def due(self, most_open: int = OPEN) -> int | None:
-        """The block to seal next: where most has changed, once too much is open."""
+        """The block to seal next; None where none is worth it.
+
+        That is where most has changed, once too much is open; else one that is hollow.
+        """
         rows = self._archive.rows(
             "SELECT node >> ? AS block, count(*) AS n FROM ("
             "SELECT node FROM vectors_open UNION ALL SELECT node FROM vectors_gone"
             ") GROUP BY 1 ORDER BY n DESC, 1",
             [SHIFT],
         )
-        return rows[0]["block"] if sum(row["n"] for row in rows) > most_open else None
+        if sum(row["n"] for row in rows) > most_open:
+            return int(rows[0]["block"])
+        return self.hollow()
+
+    def hollow(self) -> int | None:
+        """A block of which more than half is gone, so that its file should be written anew."""
+        row = self._archive.row(
+            "SELECT b.block FROM (SELECT node >> ? AS block, count(*) AS gone FROM vectors_gone "
+            "GROUP BY 1) g CROSS JOIN vector_blocks b ON b.block = g.block "
+            "WHERE g.gone * 4 > length(b.nodes)",  # two bytes a node
+            [SHIFT],
+        )
+        return int(row["block"]) if row else None
 
     def seal(self, block: int) -> bool:
         """Write a block's vectors as they are now; False where they changed meanwhile.

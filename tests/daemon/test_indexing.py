@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_lvr1.daemon.api import create_app
 from edge_lvr1.daemon.context import Context
-from edge_lvr1.daemon.indexing import IndexWork, meaning_of
+from edge_lvr1.daemon.indexing import FOLDER, IndexWork, left_over, meaning_of
 from edge_lvr1.daemon.turnstile import Stopped
 from edge_lvr1.domain import Recording
 from edge_lvr1.errors import ModelError
@@ -170,3 +170,24 @@ def test_hit_names_its_picture(http: Http, recording: Recording) -> None:
     picture = http.get(hit["thumbnail"])
     assert picture.status_code == 200
     assert picture.headers["content-type"].startswith("image/")
+
+
+def test_vectors_of_an_embedder_that_is_configured_no_more_do_not_stay_for_ever(
+    context: Context, recording: Recording
+) -> None:
+    work, context = worker(context, HashedWords())
+    while work():
+        pass
+    assert context.meaning is not None
+    assert context.meaning.vectors.seal(0)
+    with context.archive.transaction() as db:
+        db.execute("DELETE FROM recordings WHERE id = ?", [recording.id])
+    left = left_over(context.archive, context.settings.data)
+    files = list((context.settings.data / FOLDER).iterdir())
+
+    while IndexWork(context.archive, context.turnstile, None, left)():
+        pass
+    left_over(context.archive, context.settings.data)
+
+    assert len(files) == 2
+    assert list((context.settings.data / FOLDER).iterdir()) == []

@@ -169,6 +169,23 @@ def test_sealing_waits_until_enough_is_open_and_takes_the_fullest_block(
     assert due(archive, most_open=39) is None
 
 
+def test_block_of_which_more_than_half_is_gone_is_sealed_anew(archive: Archive) -> None:
+    nodes = fill(archive, ["A person walks."] * 10)
+    seal(archive, 0)
+    with archive.transaction() as db:
+        db.execute("DELETE FROM captions WHERE node <= ?", [nodes[4]])
+    half = due(archive)
+    with archive.transaction() as db:
+        db.execute("DELETE FROM captions WHERE node = ?", [nodes[5]])
+
+    assert half is None
+    assert due(archive) == 0
+    assert seal(archive, 0)
+    assert due(archive) is None
+    assert archive.rows("SELECT captions FROM word_blocks") == [{"captions": 4}]
+    assert archive.rows("SELECT * FROM words_gone") == []
+
+
 def test_captions_that_change_while_they_are_sealed_are_sealed_later(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,6 +163,28 @@ def test_recording_that_goes_takes_its_vectors_with_it(
     assert (vectors.coverage().made, vectors.coverage().wanted) == (0, 1)
 
 
+def test_block_of_which_more_than_half_is_gone_is_written_anew(
+    archive: Archive, vectors: Vectors, tmp_path: Path
+) -> None:
+    nodes = fill(archive, ["red car"] * 10)
+    make_all(vectors)
+    vectors.seal(0)
+    with archive.transaction() as db:
+        db.execute("DELETE FROM captions WHERE node <= ?", [nodes[4]])
+    half = vectors.due()
+    with archive.transaction() as db:
+        db.execute("DELETE FROM captions WHERE node = ?", [nodes[5]])
+
+    assert half is None
+    assert vectors.due() == vectors.hollow() == 0
+    assert vectors.seal(0)
+    vectors.sweep()
+    assert vectors.due() is None
+    assert vectors.coverage().made == 4
+    assert len(list((tmp_path / "vectors").iterdir())) == 2
+    assert archive.rows("SELECT * FROM vectors_gone") == []
+
+
 def test_vector_of_a_text_that_changed_meanwhile_is_not_stored(
     archive: Archive, vectors: Vectors
 ) -> None:
