@@ -32,7 +32,9 @@ def harmless(text: str) -> str:
 
     Text without any of these comes back as it is.
     """
-    line = " ".join("".join(map(_in_prompt, _HIDDEN.sub("", text))).split())
+    kept = _HIDDEN.sub("", text)
+    kept = kept if kept.isprintable() else "".join(map(_in_prompt, kept))
+    line = " ".join(kept.split())
     line = _HEADING.sub(lambda found: found[0].lower(), _BRACKETED.sub("(", line))
     return without_marks(_TAG_START.sub(_OPEN, line))
 
