@@ -156,8 +156,8 @@ class Archive:
             # check_same_thread=False: `close` runs in one thread for all.
             connection = sqlite3.connect(
                 # A file that vanished meanwhile is not begun anew, empty.
-                f"{self.path.absolute().as_uri()}?mode={'rw' if self._migrated else 'rwc'}",
-                uri=True,
+                f"{self.path.absolute().as_uri()}?mode=rw" if self._migrated else self.path,
+                uri=self._migrated,
                 timeout=self._busy_timeout_s,
                 isolation_level=None,
                 check_same_thread=False,
