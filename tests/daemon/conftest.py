@@ -12,8 +12,8 @@ from edge_lvr1.config import Settings
 from edge_lvr1.daemon.api import create_app
 from edge_lvr1.daemon.context import Context
 from edge_lvr1.daemon.offers import Offers
-from edge_lvr1.daemon.turnstile import Turnstile
 from edge_lvr1.daemon.settling import Settling
+from edge_lvr1.daemon.turnstile import Turnstile
 from edge_lvr1.domain import Part, Recording, StartSource
 from edge_lvr1.media.frames import Footage
 from edge_lvr1.models.load import Backends, tree_of
