@@ -13,6 +13,7 @@ from edge_lvr1.config import Settings
 from edge_lvr1.daemon.faults import Faults
 from edge_lvr1.daemon.folders import Folders
 from edge_lvr1.daemon.hub import Hub
+from edge_lvr1.daemon.meters import Meters
 from edge_lvr1.daemon.offers import Offers
 from edge_lvr1.daemon.schedule import Schedule
 from edge_lvr1.daemon.turnstile import Turnstile
@@ -38,9 +39,15 @@ class Doing:
 
 
 class Activity:
-    """What the ingest workers are doing, to be read from other threads."""
+    """What the ingest workers are doing, to be read from other threads.
 
-    def __init__(self) -> None:
+    `moved` is told of each worker and the stage that it is in from then on.
+    """
+
+    def __init__(
+        self, moved: Callable[[str, str | None], None] = lambda worker, stage: None
+    ) -> None:
+        self._moved = moved
         self._lock = threading.Lock()
         self._now: dict[str, Doing] = {}
 
@@ -55,6 +62,7 @@ class Activity:
             self._now.pop(worker, None)
             if doing is not None:
                 self._now[worker] = doing
+        self._moved(worker, doing.stage if doing else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,7 @@ class Context:
     hub: Hub = field(default_factory=Hub)
     activity: Activity = field(default_factory=Activity)
     faults: Faults = field(default_factory=Faults)
+    meters: Meters = field(default_factory=Meters)
     paused: Callable[[], bool] = lambda: False  # whether ingest has to wait for room
     folders: Folders | None = None
     clock: Callable[[], float] = time.time

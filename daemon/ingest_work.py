@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 from edge_lvr1.daemon.building import Building
 from edge_lvr1.daemon.context import Context, Doing
 from edge_lvr1.daemon.intake import Intake, StillChanging
+from edge_lvr1.daemon.journal import about
 from edge_lvr1.daemon.model_servers import Away
 from edge_lvr1.daemon.turnstile import Stopped
 from edge_lvr1.daemon.workers import LEASE_S, OWNER, Owed, told_of
@@ -61,7 +62,8 @@ class IntakeWork:
         if job is None:
             return self._put_together()
         try:
-            self._take_in(job)
+            with about(job=job.id, path=job.path):
+                self._take_in(job)
         except Stopped:
             context.jobs.release(job)
             log.info("ingest: %s is put down; it goes on at the next start", self._name(job))
@@ -149,7 +151,8 @@ class BuildWork:
         if build is None:
             return False
         try:
-            self._build(build)
+            with about(recording=build.recording):
+                self._build(build)
         except Stopped:
             context.builds.release(build)
             log.info("recording %d is put down; it goes on at the next start", build.recording)

@@ -3,20 +3,24 @@
 The journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL) is spoken where stderr is
 connected to the journal: an entry of many lines stays one entry, and `journalctl
 EDGE_LVR1_RECORDING=12` finds all that was said of a recording. A message may carry those
-fields as `extra`: log.info("...", extra={"recording": 12}). What comes from footage, file
+fields as `extra`: log.info("...", extra={"recording": 12}), and all that a thread says within
+`about(recording=12)` has them. What comes from footage, file
 names and clients loses its control characters either way.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import os
 import socket
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 
 from edge_lvr1.untrusted import visible
 
@@ -29,6 +33,19 @@ _FORMAT, _TIMES = "%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 _DEBUG = 7
 _MOST_BYTES = 48 * 1024  # below what a datagram may have; a longer message is cut
+
+
+_about: ContextVar[Mapping[str, object]] = ContextVar("about", default=MappingProxyType({}))
+
+
+@contextlib.contextmanager
+def about(**fields: object) -> Iterator[None]:
+    """While this is open, what this thread logs has these fields in the journal: see FIELDS."""
+    before = _about.set({**_about.get(), **fields})
+    try:
+        yield
+    finally:
+        _about.reset(before)
 
 
 class Printable(logging.Formatter):
@@ -108,7 +125,8 @@ def fields_of(record: logging.LogRecord, message: str) -> dict[str, str]:
         "LOGGER": record.name,
         "THREAD_NAME": record.threadName or "",
     }
-    given = {name: getattr(record, name, None) for name in FIELDS}
+    within = _about.get()
+    given = {name: getattr(record, name, None) or within.get(name) for name in FIELDS}
     told = {name: visible(str(value), lines=True) for name, value in given.items() if value}
     return fields | {_PREFIX + name.upper(): value for name, value in told.items()}
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
 from edge_lvr1.daemon.faults import Faults
+from edge_lvr1.daemon.meters import Meters
 from edge_lvr1.daemon.turnstile import Stopped, Turnstile
 from edge_lvr1.domain import Caption, Node, Span
 from edge_lvr1.errors import Cancelled, ModelError, ServerAway
@@ -112,13 +113,14 @@ class Away:
 
 
 class PatientCaptioner:
-    """A captioner whose absences, and whose returns, are noted."""
+    """A captioner whose absences, and whose returns, are noted, and what it takes."""
 
-    def __init__(self, captioner: Captioner, away: Away) -> None:
+    def __init__(self, captioner: Captioner, away: Away, meters: Meters | None = None) -> None:
         self.name = captioner.name
         self.version = captioner.version
         self._captioner = captioner
         self._away = away
+        self._meters = meters or Meters()
 
     def watch(
         self, footage: Footage, notes: Notes | None, active: Sequence[Span] | None = None
@@ -132,7 +134,9 @@ class PatientCaptioner:
 
     def caption(self, clip: Clip) -> Written:
         """As the captioner inside."""
-        return self._noted(lambda: self._captioner.caption(clip))
+        written = self._noted("caption", lambda: self._captioner.caption(clip))
+        self._meters.wrote(written.tokens)
+        return written
 
     def fold(self, node: Node, children: Sequence[Caption]) -> Written | None:
         """As the captioner inside."""
@@ -140,15 +144,17 @@ class PatientCaptioner:
 
     def video_qa(self, clip: Clip, query: str) -> str:
         """As the captioner inside."""
-        return self._noted(lambda: self._captioner.video_qa(clip, query))
+        return self._noted("video_qa", lambda: self._captioner.video_qa(clip, query))
 
-    def _noted(self, ask: Callable[[], T]) -> T:
+    def _noted(self, stage: str, ask: Callable[[], T]) -> T:
+        began_s = time.monotonic()
         try:
             said = ask()
         except ServerAway as error:
             self._away.missed(error)
             raise
         self._away.met()
+        self._meters.took(stage, time.monotonic() - began_s)
         return said
 
 
@@ -164,8 +170,10 @@ class PatientAgent:
         away: Away,
         turnstile: Turnstile,
         clock: Callable[[], float] = time.monotonic,
+        meters: Meters | None = None,
     ) -> None:
         self.name = agent.name
+        self.meters = meters or Meters()
         self.away = away
         self.turnstile = turnstile
         self.clock = clock
@@ -198,6 +206,7 @@ class _PatientSession:
         """The next reply. Raises ModelError, Cancelled; ServerAway where it stayed away."""
         agent, wait_s = self._agent, _FIRST_S
         while True:
+            began_s = time.monotonic()
             try:
                 said = self._inner.reply(messages, moves, deadline, cancelled)
             except ServerAway as error:
@@ -208,6 +217,7 @@ class _PatientSession:
                 wait_s = min(_MOST_S, 2.0 * wait_s)
             else:
                 agent.away.met()
+                agent.meters.replied(time.monotonic() - began_s)
                 return said
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from edge_lvr1.daemon.answering import Answering
 from edge_lvr1.daemon.context import Context
+from edge_lvr1.daemon.journal import about
 from edge_lvr1.daemon.model_servers import Away
 from edge_lvr1.daemon.turnstile import Stopped
 from edge_lvr1.daemon.workers import LEASE_S, OWNER, Owed, told_of
@@ -55,7 +56,8 @@ class QuestionWork:
             record = self.context.questions.lease(OWNER, LEASE_S)
             if record is None:
                 return False
-            self._answer(record)
+            with about(question=record.question.id):
+                self._answer(record)
         if turnstile.stopped:
             raise Stopped
         return True
@@ -89,6 +91,7 @@ class QuestionWork:
             return
         self._put_back.pop(question.id, None)
         self.owed.store(lambda: self._finish(question.id, answer))
+        context.meters.answered(answer)
         told = (question.id, answer.verdict.value, answer.rounds, answer.seconds)
         log.info("question %s: %s after %d rounds, %.1f s", *told)
 
@@ -127,6 +130,7 @@ class Cancellation:
 
     def __call__(self) -> bool:
         """True once it is to end."""
+        self._context.turnstile.heartbeats.beat()
         if self._context.turnstile.stopped or self._said:
             return True
         now_s = self._clock()

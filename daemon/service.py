@@ -14,7 +14,7 @@ from edge_lvr1.daemon.answering import Answering
 from edge_lvr1.daemon.api import create_app
 from edge_lvr1.daemon.auditing import say_started, say_stopped, told_models
 from edge_lvr1.daemon.building import Building
-from edge_lvr1.daemon.context import Context
+from edge_lvr1.daemon.context import Activity, Context
 from edge_lvr1.daemon.faults import Faults
 from edge_lvr1.daemon.folders import Folders, Holding, check_root
 from edge_lvr1.daemon.heartbeat import Heartbeats, Watch
@@ -22,6 +22,7 @@ from edge_lvr1.daemon.indexing import IndexWork, left_over, meaning_of
 from edge_lvr1.daemon.ingest_work import BuildWork, IntakeWork
 from edge_lvr1.daemon.intake import Intake, lost
 from edge_lvr1.daemon.listen import check_path, sole_daemon, tcp_socket, unix_socket
+from edge_lvr1.daemon.meters import Meters
 from edge_lvr1.daemon.model_servers import Away, PatientAgent, PatientCaptioner
 from edge_lvr1.daemon.notify import Notifier, Passed
 from edge_lvr1.daemon.offers import Offers
@@ -240,11 +241,12 @@ def _compose(
     look_s = look_interval_s(settings.ingest.settle_s)
     look_elsewhere = schedule.while_needed("settle", look_s, offers.settle)
     offers.on_waiting(lambda root: folders.follow_soon(root) if root else look_elsewhere())
+    meters = Meters()
     captioner_away = Away("captioner", faults, model=backends.captioner)
     builder = Builder(
         trees,
         glances,
-        PatientCaptioner(backends.captioner, captioner_away),
+        PatientCaptioner(backends.captioner, captioner_away, meters),
         tree_of(settings),
         settings.ingest,
         time.monotonic,
@@ -265,7 +267,9 @@ def _compose(
         audit=AuditLog(archive, time.time),
         decoder=decoder,
         meaning=meaning_of(archive, settings.data, backends.embedder),
+        activity=Activity(meters.moved),
         faults=faults,
+        meters=meters,
         paused=room.paused,
         schedule=schedule,
         folders=folders,
@@ -293,7 +297,7 @@ def _workers(
         context.trees,
         context.jobs,
         builder,
-        PatientAgent(backends.agent, agent_away, context.turnstile),
+        PatientAgent(backends.agent, agent_away, context.turnstile, meters=context.meters),
         context.decoder,
         time.monotonic,
         settings.questions,

@@ -15,7 +15,7 @@ from edge_lvr1.access import Role
 from edge_lvr1.daemon.access_rules import needs, role_of, who_of
 from edge_lvr1.daemon.confined import confined, roots_of
 from edge_lvr1.daemon.context import Context, Doing, program_version
-from edge_lvr1.daemon.metrics import ArchiveMetrics
+from edge_lvr1.daemon.metrics import DaemonMetrics
 from edge_lvr1.daemon.schemas import (
     FaultOut,
     HealthOut,
@@ -41,7 +41,7 @@ def service_routes(context: Context) -> APIRouter:
     """/v1/ingest, /v1/status, /healthz and /metrics."""
     routes, ask = APIRouter(tags=["service"]), needs(Role.ASK)
     registry = CollectorRegistry()
-    registry.register(ArchiveMetrics(context))
+    registry.register(DaemonMetrics(context))
 
     @routes.get("/v1/ingest", dependencies=[ask])
     def jobs(

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from edge_lvr1.daemon.faults import Faults
+from edge_lvr1.daemon.journal import about
 from edge_lvr1.daemon.turnstile import Stopped, Turnstile
 from edge_lvr1.errors import EdgeLvr1Error, StoreError
 
@@ -70,7 +71,7 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            with self._turnstile.heartbeats.working(self.name):
+            with self._turnstile.heartbeats.working(self.name), about(worker=self.name):
                 self._work_on()
         except Stopped:
             log.debug("%s worker stopped", self.name)

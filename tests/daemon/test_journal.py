@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_lvr1.daemon.journal import Journal, Printable, encoded, priority, to_journal
+from edge_lvr1.daemon.journal import Journal, Printable, about, encoded, priority, to_journal
 
 
 @pytest.fixture
@@ -56,6 +56,18 @@ def test_entry_has_its_fields(log: logging.Logger, journal: socket.socket) -> No
     assert entry["EDGE_LVR1_RECORDING"] == "12"
     assert "EDGE_LVR1_JOB" not in entry
     assert entry["CODE_FUNC"] == "test_entry_has_its_fields"
+
+
+def test_what_is_said_over_a_piece_of_work_has_its_fields(
+    log: logging.Logger, journal: socket.socket
+) -> None:
+    with about(job=7), about(path="/srv/a.mp4"):
+        log.info("it begins")
+    log.info("something else")
+
+    entry, other = read(journal), read(journal)
+    assert (entry["EDGE_LVR1_JOB"], entry["EDGE_LVR1_PATH"]) == ("7", "/srv/a.mp4")
+    assert not [name for name in other if name.startswith("EDGE_LVR1_")]
 
 
 def test_traceback_is_one_entry(log: logging.Logger, journal: socket.socket) -> None:
