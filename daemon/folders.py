@@ -11,8 +11,9 @@ from pathlib import Path
 from edge_lvr1.config import Ingest
 from edge_lvr1.daemon.candidates import below, root_of
 from edge_lvr1.daemon.faults import Faults
-from edge_lvr1.daemon.filesystems import Mount, mounts
+from edge_lvr1.daemon.filesystems import Mount, concerning, mounts
 from edge_lvr1.daemon.folder_events import Change, FolderEvents, WatchLimit
+from edge_lvr1.daemon.mount_watch import MountWatch
 from edge_lvr1.daemon.offers import Offers
 from edge_lvr1.daemon.reach import Reach
 from edge_lvr1.daemon.schedule import look_interval_s
@@ -76,6 +77,8 @@ class Folders:
     ) -> None:
         self._holding = holding
         self._events = FolderEvents(self._changed, self._overflowed)
+        self._mount_watch = MountWatch(self._mounts_changed)
+        self._mounted = mounted
         self._overflows = 0
         pace = Pace(ingest.poll_s, ingest.rescan_s, look_interval_s(ingest.settle_s))
         found_by = found_by_of(ingest.found_by)
@@ -91,6 +94,7 @@ class Folders:
             )
             for root in roots
         }
+        self._mounts = self._mounts_now()
         self._stopped = threading.Event()
 
     def hold(self) -> None:
@@ -108,6 +112,7 @@ class Folders:
                 self._events.open()
             except WatchLimit as limit:
                 log.warning("watch: %s", limit)
+            self._mount_watch.start()
         self._events.start()
         for watched in self._roots.values():
             watched.start()
@@ -115,6 +120,7 @@ class Folders:
     def stop(self) -> bool:
         """End all, started or not; False where a file system holds a thread."""
         self._stopped.set()
+        self._mount_watch.stop()
         for watched in self._roots.values():
             watched.stop()
         until_s = time.monotonic() + _STOP_WITHIN_S
@@ -175,6 +181,16 @@ class Folders:
     def overflows(self) -> int:
         """How often the kernel lost events, since the start."""
         return self._overflows
+
+    def _mounts_now(self) -> dict[Path, tuple[Mount, ...]]:
+        listed = self._mounted()
+        return {root: concerning(root, listed) for root in self._roots}
+
+    def _mounts_changed(self) -> None:
+        before, self._mounts = self._mounts, self._mounts_now()
+        for root, watched in self._roots.items():
+            if before[root] != self._mounts[root]:
+                watched.walk_soon(review=True)
 
     def _changed(self, change: Change) -> None:
         watched = self._roots.get(change.root)
