@@ -74,7 +74,7 @@ def chat(server: ScriptedServer, time: Time) -> ChatServer:
 
 def patient(server: ScriptedServer, time: Time, faults: Faults) -> PatientAgent:
     agent = ServerAgent(chat(server, time), constraint="none")
-    return PatientAgent(agent, Away("agent", faults, time, agent), time, time)
+    return PatientAgent(agent, Away("agent", faults, time, agent), time, clock=time)
 
 
 def test_reply_is_asked_for_again_until_the_server_is_back(
