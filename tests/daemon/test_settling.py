@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -206,3 +207,109 @@ def test_what_is_handed_out_stood_still_for_the_time_asked(
             for file in settling.take_whole():
                 assert clock.now_s - changed_s >= 5.0 - 1e-9
                 assert file.size_bytes == version
+
+
+def test_writer_that_appends_slowly_is_waited_for_to_its_last_byte(
+    tmp_path: Path, settling: Settling, clock: Clock
+) -> None:
+    path = write(tmp_path / "a.mp4", b"")
+    settling.saw(path)
+    for size in range(1, 10):
+        clock.now_s += 4.0
+        write(path, b"x" * size, mtime_ns=size)
+        assert settling.take_whole() == []
+    clock.now_s += 5.0
+
+    (whole,) = settling.take_whole()
+
+    assert whole.size_bytes == 9
+
+
+def test_file_allocated_at_its_full_size_is_waited_for_by_its_mtime(
+    tmp_path: Path, settling: Settling, clock: Clock
+) -> None:
+    path = tmp_path / "a.mp4"
+    with path.open("wb") as file:
+        file.truncate(10_000)
+    settling.saw(path)
+    for second in range(1, 10):
+        clock.now_s += 4.0
+        with path.open("r+b") as file:
+            file.write(b"x" * 1000 * second)
+        os.utime(path, ns=(second, second))
+        assert settling.take_whole() == []
+    clock.now_s += 5.0
+
+    assert names(settling.take_whole()) == ["a.mp4"]
+
+
+def test_file_that_takes_the_place_of_another_is_handed_out_anew(
+    tmp_path: Path, settling: Settling, clock: Clock
+) -> None:
+    path = write(tmp_path / "a.mp4", b"abc")
+    settling.saw(path)
+    clock.now_s += 5.0
+    settling.take_whole()
+
+    write(tmp_path / "a.mp4.part", b"other", mtime_ns=7).rename(path)
+    settling.saw(path)
+    clock.now_s += 5.0
+
+    assert [file.size_bytes for file in settling.take_whole()] == [5]
+
+
+def test_roots_settle_apart(tmp_path: Path, clock: Clock) -> None:
+    roots = [tmp_path / "a", tmp_path / "a" / "inner", tmp_path / "b"]
+    for root in roots:
+        root.mkdir()
+    settling = Settling(5.0, clock, roots)
+    for folder in (*roots, tmp_path):
+        settling.saw(write(folder / f"{folder.name}.mp4", b"x"))
+    clock.now_s += 5.0
+
+    whole = [names(settling.take_whole(root)) for root in (*roots, None)]
+
+    assert whole == [["a.mp4"], ["inner.mp4"], ["b.mp4"], [f"{tmp_path.name}.mp4"]]
+
+
+def test_file_that_hangs_in_one_root_does_not_hold_up_another(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead, alive = tmp_path / "dead", tmp_path / "alive"
+    for root in (dead, alive):
+        root.mkdir()
+    settling = Settling(0.0, clock, [dead, alive])
+    for root in (dead, alive):
+        settling.saw(write(root / "a.mp4", b"x"))
+    hung, goes_on = threading.Event(), threading.Event()
+    stat = Path.stat
+
+    def hang(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if self.parent == dead:
+            hung.set()
+            assert goes_on.wait(30)
+        return stat(self, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", hang)
+    thread = threading.Thread(target=settling.take_whole, args=[dead])
+    thread.start()
+    try:
+        assert hung.wait(30)
+
+        assert names(settling.take_whole(alive)) == ["a.mp4"]
+    finally:
+        goes_on.set()
+        thread.join()
+
+
+def test_files_that_were_taken_and_are_gone_are_forgotten(tmp_path: Path, clock: Clock) -> None:
+    settling = Settling(0.0, clock, [tmp_path])
+    path = write(tmp_path / "a.mp4", b"x")
+    settling.saw(path)
+    settling.take_whole(tmp_path)
+
+    settling.forget_others(tmp_path, {str(path)})
+    kept = settling.saw(path)
+    settling.forget_others(tmp_path, set())
+
+    assert (kept, settling.saw(path)) == (False, True)
