@@ -325,7 +325,7 @@ def _flipped(dice: random.Random, shot: Shot) -> None:
 
 def _halved(dice: random.Random, shot: Shot) -> None:
     content = shot.bytes_()
-    shot.raw = content[: dice.randrange(1, len(content))]
+    shot.raw = content[: dice.randrange(1, max(2, len(content)))]
     shot.hangs_up = dice.random() < 0.9
 
 
