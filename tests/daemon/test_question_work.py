@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from edge_lvr1.daemon.answering import Answering
 from edge_lvr1.daemon.context import Context
+from edge_lvr1.daemon.model_servers import Away
 from edge_lvr1.daemon.question_work import Cancellation, QuestionWork
 from edge_lvr1.domain import Answer, Question, Step, Verdict
 from edge_lvr1.store.queues import Asked, QuestionQueue, QuestionState
@@ -44,13 +45,6 @@ class Scripted:
         return LATE if cancelled() else Answer(Verdict.ANSWERED, "Yes.")
 
 
-class NeverAway:
-    """No model server is away."""
-
-    def waiting(self) -> bool:
-        return False
-
-
 def ask(context: Context, number: int, client: str = "a", deadline_s: float | None = None) -> str:
     deadline = None if deadline_s is None else datetime.fromtimestamp(deadline_s, timezone.utc)
     question = Question(f"q{number}", "Who?", NOON, deadline=deadline)
@@ -58,7 +52,7 @@ def ask(context: Context, number: int, client: str = "a", deadline_s: float | No
 
 
 def work(context: Context, answering: Scripted) -> QuestionWork:
-    return QuestionWork(context, cast(Answering, answering), cast(Any, NeverAway()))
+    return QuestionWork(context, cast(Answering, answering), Away("agent", context.faults))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import json
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -10,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from edge_lvr1.config import Questions, Settings
+from edge_lvr1.config import Access, Questions, Settings
 from edge_lvr1.daemon.api import create_app
 from edge_lvr1.daemon.context import Context
+from edge_lvr1.daemon.peer import Peer
 from edge_lvr1.domain import (
     Answer,
     Evidence,
@@ -26,7 +28,7 @@ from edge_lvr1.domain import (
     Verdict,
     VideoQa,
 )
-from tests.daemon.asgi import Http
+from tests.daemon.asgi import OWN, Http
 from tests.daemon.conftest import store
 
 NODE = NodeId((1, 2, 1))
@@ -388,3 +390,19 @@ def test_deadline_that_cannot_be_kept_is_refused(
 
     assert status == 422
     assert sentence in told
+
+
+def test_limits_and_keys_are_each_clients_own(context: Context, settings: Settings) -> None:
+    asking = Access(ask=(grp.getgrgid(OWN.gid).gr_name,))
+    few = {"questions": Questions(max_queued_per_client=1), "access": asking}
+    app = create_app(replace(context, settings=settings.model_copy(update=few)))
+    first, second = (
+        Http(app, peer=Peer(1, uid, OWN.gid, OWN.groups | {OWN.gid})) for uid in (0, 12345)
+    )
+
+    one = first.post("/v1/questions", json={"question": "Why?"}, headers=KEY)
+    other = second.post("/v1/questions", json={"question": "Why?"}, headers=KEY)
+    more = second.post("/v1/questions", json={"question": "Who?"})
+
+    assert (one.status_code, other.status_code, more.status_code) == (202, 202, 429)
+    assert one.json()["id"] != other.json()["id"]
