@@ -116,6 +116,7 @@ class Shelf:
             if not place_job(db, job):
                 return False
             add_moved(db, self._clock(), old, new)
+            self._stir(db, path_in(new))  # where it lies over another
             db.execute("DELETE FROM files WHERE path = ?", [path_in(new)])
             db.execute("UPDATE files SET gone_s = NULL WHERE path = ?", [path_in(old)])
             for table in ("files", "parts"):
@@ -123,6 +124,8 @@ class Shelf:
                     f"UPDATE {table} SET path = ?, mtime_ns = ? WHERE path = ?",
                     [path_in(new), mtime_ns, path_in(old)],
                 )
+            # The recordings go on under the new name: nothing would end a job of the old one.
+            db.execute(_MOVED_JOB, [f"it lies at {clean(new)} now", self._clock(), path_in(old)])
             self._stir(db, path_in(new))
         return True
 
@@ -288,6 +291,9 @@ UPDATE jobs SET recordings = told.numbers FROM (
     FROM parts p JOIN recordings r ON r.id = p.recording
     WHERE r.camera = ? AND r.cell = ? GROUP BY p.path
 ) AS told WHERE jobs.path = told.path AND jobs.recordings != told.numbers"""
+_MOVED_JOB = (
+    "UPDATE jobs SET state = 'done', reason = ?, finished_s = ? WHERE path = ? AND state = 'placed'"
+)
 _TRY_AGAIN = """
 UPDATE recordings SET state = 'queued', attempts = 0, lost = 0, not_before_s = 0
 WHERE id IN (SELECT value FROM json_each(?)) AND state = 'failed' AND EXISTS (

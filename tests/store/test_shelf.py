@@ -291,6 +291,36 @@ def test_moved_file_keeps_its_recording(desk: Desk) -> None:
     assert [part.path for part in after.parts] == ["/drop/new.mp4"]
 
 
+def test_job_of_a_file_that_moved_before_it_was_captioned_ends(desk: Desk) -> None:
+    first = desk.take("a", 0.0, confidence=Confidence.GUESSED)
+    desk.put_together()
+    desk.jobs.offer("/drop/new.mp4", 10, 99)
+    second = desk.jobs.lease("worker", 60.0)
+    assert second is not None
+
+    desk.shelf.moved(second, "/drop/a.mp4", "/drop/new.mp4", 99)
+    desk.put_together()
+    desk.builds.close(0.0, idle=True)
+    desk.caption_all(desk.build())
+
+    assert (desk.job(first).state, desk.job(second).state) == (JobState.DONE, JobState.DONE)
+    assert desk.job(first).reason == "it lies at /drop/new.mp4 now"
+
+
+def test_file_that_moved_over_another_takes_its_place(desk: Desk) -> None:
+    desk.take("a", 0.0)
+    desk.take("b", 500.0)
+    desk.put_together()
+    desk.jobs.offer("/drop/b.mp4", 10, 99)
+    job = desk.jobs.lease("worker", 60.0)
+    assert job is not None
+
+    desk.shelf.moved(job, "/drop/a.mp4", "/drop/b.mp4", 99)
+    desk.put_together()
+
+    assert desk.files() == [["b"]]
+
+
 def test_file_of_a_lost_lease_is_not_put(desk: Desk) -> None:
     job = desk.take("a", 0.0)
 
