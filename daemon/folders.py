@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from edge_lvr1.config import Ingest
 from edge_lvr1.daemon.candidates import below, root_of
@@ -24,7 +25,10 @@ from edge_lvr1.store.queues import BuildQueue, IngestQueue
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _STOP_WITHIN_S = 3.0
+_ANSWER_WITHIN_S = 5.0
 
 
 class Holding:
@@ -207,7 +211,7 @@ class Folders:
 
 def found_by_of(setting: Mapping[str, FoundBy]) -> dict[Path, FoundBy]:
     """`ingest.found_by` by the real paths of its folders."""
-    return {Path(root).expanduser().resolve(): way for root, way in setting.items()}
+    return {real(Path(root).expanduser()): way for root, way in setting.items()}
 
 
 def check_root(root: Path) -> None:
@@ -216,12 +220,39 @@ def check_root(root: Path) -> None:
     One that is not there, or cannot be read, is no mistake: at boot a daemon may be there
     before its mounts. It is waited for, and `status` says so.
     """
-    try:
-        wrong = root.exists() and not root.is_dir()
-    except OSError:
-        return
-    if wrong:
+
+    def is_something_else() -> bool:
+        try:
+            return root.exists() and not root.is_dir()
+        except OSError:
+            return False
+
+    if _in_time(is_something_else, False):
         raise SettingsError(f"{root} is not a folder; --watch takes folders, `ingest` takes files")
+
+
+def real(root: Path) -> Path:
+    """A folder's path without links; as it is, where its file system does not answer."""
+
+    def resolved() -> Path:
+        try:
+            return root.resolve()
+        except (OSError, RuntimeError):  # a loop of links: RuntimeError before Python 3.13
+            return root.absolute()
+
+    return _in_time(resolved, root.absolute())
+
+
+def _in_time(look: Callable[[], T], otherwise: T) -> T:
+    """What a look at a file system gives; `otherwise` where it does not answer.
+
+    The thread that looks cannot be ended; it is left behind.
+    """
+    found = [otherwise]
+    thread = threading.Thread(target=lambda: found.append(look()), name="look", daemon=True)
+    thread.start()
+    thread.join(_ANSWER_WITHIN_S)
+    return found[-1]
 
 
 def _inside(root: Path, roots: Sequence[Path]) -> list[Path]:

@@ -16,7 +16,7 @@ from edge_lvr1.daemon.auditing import say_started, say_stopped, told_models
 from edge_lvr1.daemon.building import Building
 from edge_lvr1.daemon.context import Activity, Context
 from edge_lvr1.daemon.faults import Faults
-from edge_lvr1.daemon.folders import Folders, Holding, check_root
+from edge_lvr1.daemon.folders import Folders, Holding, check_root, real
 from edge_lvr1.daemon.heartbeat import Heartbeats, Watch
 from edge_lvr1.daemon.indexing import IndexWork, left_over, meaning_of
 from edge_lvr1.daemon.ingest_work import BuildWork, IntakeWork
@@ -138,13 +138,13 @@ def summary(context: Context) -> str:
 
 def resolved(settings: Settings) -> Settings:
     """The settings with absolute paths; watched folders without links, as events name them."""
-    offered = tuple(root.resolve() for root in settings.ingest.roots)
+    offered = tuple(real(root) for root in settings.ingest.roots)
     return settings.model_copy(
         update={
             "ingest": settings.ingest.model_copy(update={"roots": offered}),
             "data": settings.data.absolute(),
             "socket": settings.socket_path.absolute(),
-            "watch": tuple(dict.fromkeys(root.resolve() for root in settings.watch)),
+            "watch": tuple(dict.fromkeys(real(root) for root in settings.watch)),
         }
     )
 

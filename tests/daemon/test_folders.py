@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from edge_lvr1.config import Ingest
 from edge_lvr1.daemon.faults import Faults
 from edge_lvr1.daemon.filesystems import Mount, mounts
-from edge_lvr1.daemon.folders import Folders, Holding, check_root
+from edge_lvr1.daemon.folders import Folders, Holding, check_root, real
 from edge_lvr1.daemon.offers import Offers
 from edge_lvr1.daemon.settling import Settling
 from edge_lvr1.daemon.walking import Walk
@@ -308,3 +309,23 @@ def test_root_that_comes_late_is_taken_up_and_the_others_do_not_wait_for_it(
 
 def test_stop_before_start_does_nothing(root: Path, watching: Watching) -> None:
     assert watching.folders([root]).stop()
+
+
+def test_file_system_that_does_not_answer_does_not_hold_up_the_start(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+
+    def hang(self: Path, *args: object, **kwargs: object) -> Path:
+        goes_on.wait(30)
+        return self
+
+    monkeypatch.setattr("edge_lvr1.daemon.folders._ANSWER_WITHIN_S", 0.05)
+    monkeypatch.setattr(Path, "resolve", hang)
+    monkeypatch.setattr(Path, "exists", hang)
+    try:
+        check_root(root)
+
+        assert real(root) == root
+    finally:
+        goes_on.set()
