@@ -331,9 +331,18 @@ def clip(
 
 @app.command()
 @told
-def status(socket: Socket = None, as_json: AsJson = False) -> None:
+def status(
+    live: Annotated[bool, typer.Option("--live", help="Drawn anew each second; q ends.")] = False,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
     """Show what the daemon is doing."""
     with _client(socket) as client:
+        if live:
+            from edge_lvr1.live import follow_status
+
+            follow_status(client, out)
+            return
         found = client.status()
         failed = client.jobs("failed")
     if as_json:

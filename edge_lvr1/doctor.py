@@ -5,6 +5,7 @@ Looks only: opens nothing for writing and starts nothing.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shutil
@@ -14,11 +15,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from edge_lvr1 import machine
 from edge_lvr1.config import Settings
 
 _LOW_DISK_BYTES = 2 * 1024**3
-_INOTIFY_WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
-_FEW_WATCHES = 8192
+_INOTIFY = Path("/proc/sys/fs/inotify")
+# Below these, watching fails or loses events: the limit, the least that will do.
+_INOTIFY_LEAST = {"max_user_watches": 8192, "max_user_instances": 64, "max_queued_events": 4096}
+_UNITS = tuple(map(Path, ("/etc/systemd/system", "/usr/lib/systemd/system")))
+_SERVICE, _SERVICE_USER = "edge-lvr1.service", "edge-lvr1"
+_ON_GPU = ("cuda", "tensorrt", "nvtensorrtrtx", "NvTensorRtRtx")
+_TENSORRT_MAJOR = "10"  # what onnxruntime-gpu is built for
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +45,27 @@ def examine(settings: Settings) -> Iterator[Finding]:
         _decoding,
         _opencv,
         _sqlite,
+        _hardware_decoding,
+        lambda: _gpu(settings),
+        lambda: _providers(settings),
+        _tensorrt,
+        _board,
         lambda: _data_folder(settings.data),
         lambda: _disk(settings.data),
         lambda: _socket_path(settings.socket_path),
+        lambda: _group(settings.access.group),
         _inotify,
         _clock,
+        _synchronised,
+        _service,
     )
     for check in checks:
         yield check()
+    service = machine.person(_SERVICE_USER) if _unit() else None
     for root in settings.watch:
         yield _watched(root)
+        if service is not None:
+            yield _readable_for(root, service)
 
 
 def _python() -> Finding:
@@ -114,16 +132,29 @@ def _socket_path(path: Path) -> Finding:
 
 
 def _inotify() -> Finding:
-    try:
-        watches = int(_INOTIFY_WATCHES.read_text("ascii"))
-    except (OSError, ValueError):
-        return Finding("file events", True, "not told by this system; rescans find every file")
+    found = {}
+    for name in _INOTIFY_LEAST:
+        try:
+            found[name] = int((_INOTIFY / name).read_text("ascii"))
+        except (OSError, ValueError):
+            return Finding("file events", True, "not told by this system; rescans find every file")
+    short = [name for name, least in _INOTIFY_LEAST.items() if found[name] < least]
+    named = ", ".join(f"fs.inotify.{name}={_INOTIFY_LEAST[name]}" for name in short)
     return Finding(
         "file events",
-        watches >= _FEW_WATCHES,
-        f"{watches} folders can be watched",
-        "raise fs.inotify.max_user_watches; until then new files are found by rescans",
+        not short,
+        f"{found['max_user_watches']} folders, {found['max_user_instances']} watchers, "
+        f"{found['max_queued_events']} events in the queue",
+        f"sysctl -w {named}, and in /etc/sysctl.d; until then rescans find what events miss",
     )
+
+
+def _synchronised() -> Finding:
+    kept = machine.clock_is_synchronised()
+    seen = {True: "kept by the network", False: "kept by nobody", None: "not told"}[kept]
+    # Without a network, as here is the rule, that is no fault: captions say the clock's time.
+    advice = "; its times drift: set it now and then, or run chrony with a local source"
+    return Finding("clock kept", True, seen + ("" if kept is not False else advice))
 
 
 def _clock() -> Finding:
@@ -136,3 +167,103 @@ def _clock() -> Finding:
 def _watched(root: Path) -> Finding:
     ok = root.is_dir() and os.access(root, os.R_OK | os.X_OK)
     return Finding("watched folder", ok, str(root), f"create {root} or make it readable")
+
+
+def _hardware_decoding() -> Finding:
+    try:
+        from av.codec.hwaccel import hwdevices_available
+
+        kinds = ", ".join(sorted(set(hwdevices_available()))) or "none"
+    except ImportError:
+        kinds = "not told"
+    devices = [str(one) for one in sorted(Path("/dev/dri").glob("renderD*"))]
+    closed = [one for one in devices if not os.access(one, os.R_OK | os.W_OK)]
+    told = ", ".join(devices) or "no device"
+    told += f" (closed to you: {', '.join(closed)})" if closed else ""
+    return Finding(
+        "hardware decoding", True, f"FFmpeg knows {kinds}; {told}; footage is decoded on the CPU"
+    )
+
+
+def _gpu(settings: Settings) -> Finding:
+    found = machine.gpus()
+    wanted = settings.models.provider in _ON_GPU
+    if not found.names and machine.jetson() is None:
+        advice = "install the driver, and give the service its devices: systemd install --gpu"
+        return Finding("GPU", not wanted, "no NVIDIA GPU; models run on the CPU", advice)
+    told = ", ".join(found.names) or "the board's own"
+    told += f", driver {found.driver}" if found.driver else ""
+    if found.closed:
+        told += f"; closed to you: {', '.join(found.closed)}"
+    return Finding("GPU", not found.closed, told, "join the groups video and render, log in anew")
+
+
+def _providers(settings: Settings) -> Finding:
+    on_bundles = "onnx" in (settings.models.agent, settings.models.captioner)
+    wanted = on_bundles or settings.models.embedder_bundle is not None
+    if importlib.util.find_spec("onnxruntime") is None:
+        advice = "pip install 'edge-lvr1[cpu]' or 'edge-lvr1[gpu]'"
+        return Finding("onnxruntime", not wanted, "not installed", advice)
+    try:
+        import onnxruntime
+    except ImportError as error:
+        return Finding("onnxruntime", False, str(error), "reinstall the extra cpu or gpu")
+    built = [
+        name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()
+    ]
+    chosen = settings.models.provider
+    ok = chosen is None or chosen == "cpu" or any(chosen.lower() in one.lower() for one in built)
+    told = f"{onnxruntime.__version__}, built with {', '.join(built)}"
+    advice = f"it has no {chosen}: pip uninstall onnxruntime; pip install 'edge-lvr1[gpu]'"
+    return Finding("onnxruntime", ok, told, advice)
+
+
+def _tensorrt() -> Finding:
+    version = machine.tensorrt()
+    if version is None:
+        return Finding("TensorRT", True, "not installed; wanted for its provider only")
+    ok = version.split(".")[0] == _TENSORRT_MAJOR
+    advice = f"onnxruntime-gpu wants version {_TENSORRT_MAJOR}: pip install 'edge-lvr1[tensorrt]'"
+    return Finding("TensorRT", ok or machine.jetson() is not None, version, advice)
+
+
+def _board() -> Finding:
+    board = machine.jetson()
+    return Finding("JetPack", True, board or f"no Jetson ({platform.machine()})")
+
+
+def _group(group: str) -> Finding:
+    inside = machine.group_has_us(group)
+    if inside is None:
+        return Finding("group", True, f"there is no group {group}: the socket is yours alone")
+    name = f"sudo usermod --append --groups {group} {os.environ.get('USER', 'NAME')}"
+    told = f"you are {'' if inside else 'not '}in {group}"
+    return Finding("group", inside, told, f"{name}; then log in anew")
+
+
+def _unit() -> Path | None:
+    return next((one / _SERVICE for one in _UNITS if (one / _SERVICE).exists()), None)
+
+
+def _service() -> Finding:
+    unit = _unit()
+    if unit is None:
+        return Finding("service", True, "not installed; `edge-lvr1 systemd install` does it")
+    return Finding("service", True, f"{unit}; `edge-lvr1 systemd check` looks closer")
+
+
+def _readable_for(root: Path, who: machine.Person) -> Finding:
+    name = f"{root} for {who.name}"
+    try:
+        stop = machine.obstacle(root, who)
+    except OSError as error:
+        advice = "ask again as root: sudo edge-lvr1 doctor"
+        return Finding(name, False, f"cannot be told: {error.strerror}", advice)
+    if any(Path(home) in (root, *root.parents) for home in ("/home", "/root")):
+        advice = f"BindReadOnlyPaths={root} in a drop-in: systemctl edit edge-lvr1"
+        told = "in a home, which the service does not see without a drop-in"
+        return Finding(name, True, f"{told}: {advice}")
+    if stop is None:
+        return Finding(name, True, "readable")
+    advice = f"setfacl -m u:{who.name}:rX {stop}, or SupplementaryGroups= with its group"
+    return Finding(name, False, f"{stop} is closed to it", advice)

@@ -25,7 +25,7 @@ TOP = {
 
 # A module may import from its own layer's package and from layers to the left of it only.
 LAYERS = [
-    {"domain", "errors", "access"},
+    {"domain", "errors", "access", "machine"},
     {"config", "bundle", "prompts", "untrusted"},
     {"media", "store"},
     {"models"},
@@ -38,7 +38,7 @@ LAYERS = [
     {"daemon", "export", "systemd", "eval_commands", "evidence_commands", "retry_commands"},
     {"bench_agent", "bench_ingest", "bench_search", "systemd_commands"},
     {"bench_commands", "web_commands"},
-    {"follow"},
+    {"follow", "live"},
     {"demo"},
     {"cli"},
     {"__main__"},
