@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,11 @@ class Manager:
         return "\n".join(heard)
 
     def silence(self, for_s: float) -> bool:
-        """Whether the watchdog is left alone for so long."""
+        """Whether the watchdog is left alone for so long from now on."""
+        self.notify.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:  # what was said before
+                self.notify.recv(4096)
         self.notify.settimeout(for_s)
         try:
             while self.notify.recv(4096) != b"WATCHDOG=1":
@@ -70,7 +74,7 @@ class Manager:
         return False
 
 
-@contextmanager
+@contextlib.contextmanager
 def started(folder: Path, watchdog_s: float, **given: Any) -> Iterator[Manager]:
     """A daemon on a socket that is bound here, before there is a daemon."""
     (folder / "watched").mkdir()
