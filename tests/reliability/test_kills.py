@@ -97,7 +97,7 @@ def test_30_power_cuts_undo_nothing_that_was_accepted(killer: Killer, whole: Who
     dice = random.Random("power")
     times = random_times(whole.seconds * 0.9, CUTS, "power")
     outcomes = [
-        in_time(lambda after, lost=dice.random(): killer.power_cut_after(after, lost), seconds)
+        in_time(lambda after: killer.power_cut_after(after, dice.random()), seconds)
         for seconds in times
     ]
 
