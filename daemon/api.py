@@ -22,6 +22,7 @@ from edge_lvr1.daemon.context import Context, program_version
 from edge_lvr1.daemon.evidence_api import evidence_routes
 from edge_lvr1.daemon.footage_api import footage_routes, search_routes
 from edge_lvr1.daemon.guard import Guard
+from edge_lvr1.daemon.keeping_api import keeping_routes
 from edge_lvr1.daemon.questions_api import question_routes
 from edge_lvr1.daemon.refusals import Refusals
 from edge_lvr1.daemon.retry_api import retry_routes
@@ -73,6 +74,7 @@ def create_app(context: Context, token: str | None = None) -> FastAPI:
         retry_routes,
         service_routes,
         evidence_routes,
+        keeping_routes,
     ):
         app.include_router(router(context))
     app.include_router(web_routes(shown))

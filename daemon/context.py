@@ -89,6 +89,7 @@ class Context:
     meters: Meters = field(default_factory=Meters)
     paused: Callable[[], bool] = lambda: False  # whether ingest has to wait for room
     folders: Folders | None = None
+    backing_up: threading.Lock = field(default_factory=threading.Lock)
     clock: Callable[[], float] = time.time
     started_s: float = field(default_factory=time.time)
 

@@ -27,11 +27,13 @@ from edge_lvr1.daemon.schemas import (
     RecordingOut,
     RecordingsOut,
     TreeOut,
+    hold_out,
 )
 from edge_lvr1.domain import NodeId, Recording, Span
 from edge_lvr1.errors import NotFoundError, QuestionError
 from edge_lvr1.media.decoder import Decoder
 from edge_lvr1.media.frames import Footage
+from edge_lvr1.store.holds import Hold, Holds
 from edge_lvr1.store.search import Hit, search
 from edge_lvr1.store.trees import Trees
 
@@ -47,7 +49,7 @@ Seconds = Annotated[float, Query(ge=0, allow_inf_nan=False)]
 def footage_routes(context: Context) -> APIRouter:
     """/v1/recordings and what is below it."""
     routes = APIRouter(prefix="/v1", tags=["footage"], dependencies=[needs(Role.ASK)])
-    trees = context.trees
+    trees, holds = context.trees, Holds(context.archive, context.clock)
 
     @routes.get("/recordings")
     def recordings(
@@ -59,13 +61,16 @@ def footage_routes(context: Context) -> APIRouter:
     ) -> RecordingsOut:
         """Recordings, in order of their start."""
         scope = scope_of(trees, None, camera or (), since, until)
-        found = [_recording(one, trees) for one in trees.recordings(scope, limit, offset)]
+        listed = trees.recordings(scope, limit, offset)
+        held = holds.of(one.id for one in listed)
+        found = [_recording(one, trees, held.get(one.id)) for one in listed]
         return RecordingsOut(recordings=found, total=trees.count(scope))
 
     @routes.get("/recordings/{recording}")
     def recording(recording: int) -> RecordingOut:
         """One recording."""
-        return _recording(trees.recording(recording), trees)
+        found = trees.recording(recording)
+        return _recording(found, trees, holds.of([recording]).get(recording))
 
     @routes.get("/recordings/{recording}/tree")
     def tree(recording: int) -> TreeOut:
@@ -162,7 +167,7 @@ def search_routes(context: Context) -> APIRouter:
     return routes
 
 
-def _recording(recording: Recording, trees: Trees) -> RecordingOut:
+def _recording(recording: Recording, trees: Trees, hold: Hold | None) -> RecordingOut:
     progress = trees.progress(recording.id)
     return RecordingOut(
         id=recording.id,
@@ -184,6 +189,7 @@ def _recording(recording: Recording, trees: Trees) -> RecordingOut:
         queryable=progress.queryable,
         complete=progress.complete,
         files=[part.path for part in recording.parts],
+        hold=hold_out(hold) if hold else None,
     )
 
 

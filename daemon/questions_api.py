@@ -6,7 +6,9 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import Annotated
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
@@ -30,11 +32,13 @@ from edge_lvr1.daemon.schemas import (
 from edge_lvr1.daemon.zone import zone_of
 from edge_lvr1.domain import Step
 from edge_lvr1.errors import AccessError, BusyError, KeyReusedError
+from edge_lvr1.store.keeping import removed_by
 from edge_lvr1.store.queues import Asked, QuestionRecord, QuestionState, Room
 
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE_S = 15.0  # proxies and clients give up on a stream that says nothing for long
+_NOTHING: Mapping[int, str] = MappingProxyType({})
 _STATES = {QuestionState.RUNNING: "running"}
 IdempotencyKey = Annotated[
     str | None,
@@ -82,14 +86,15 @@ def question_routes(context: Context) -> APIRouter:
     @routes.get("")
     def questions(limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> QuestionsOut:
         """The latest questions, newest first."""
-        return QuestionsOut(
-            questions=[_summary(record) for record in context.questions.list(limit=limit)]
-        )
+        records = context.questions.list(limit=limit)
+        removed = _removed(context, records)
+        return QuestionsOut(questions=[_summary(record, removed) for record in records])
 
     @routes.get("/{question_id}")
     def question(question_id: str) -> QuestionOut:
         """A question, its answer and its steps so far."""
-        return _told(context.questions.get(question_id))
+        record = context.questions.get(question_id)
+        return _told(record, _removed(context, [record]))
 
     @routes.delete("/{question_id}")
     def cancel(question_id: str, request: Request) -> QuestionOut:
@@ -182,7 +187,7 @@ def _event(name: str, data: dict[str, object]) -> str:
     return f"event: {name}\ndata: {json.dumps(data, allow_nan=False)}\n\n"
 
 
-def _summary(record: QuestionRecord) -> AnswerOut:
+def _summary(record: QuestionRecord, removed: Mapping[int, str] = _NOTHING) -> AnswerOut:
     question = record.question
     return AnswerOut(
         id=question.id,
@@ -192,10 +197,28 @@ def _summary(record: QuestionRecord) -> AnswerOut:
         options=list(question.options),
         deadline=question.deadline,
         read_as=question.read_as,
-        **answer_fields(record.answer),
+        **answer_fields(record.answer, removed),
     )
 
 
-def _told(record: QuestionRecord) -> QuestionOut:
+def _told(record: QuestionRecord, removed: Mapping[int, str] = _NOTHING) -> QuestionOut:
     steps = [step_out(step) for step in record.steps]
-    return QuestionOut(**_summary(record).model_dump(), steps=steps)
+    return QuestionOut(**_summary(record, removed).model_dump(), steps=steps)
+
+
+def _day(epoch_s: float) -> str:
+    return datetime.fromtimestamp(epoch_s, timezone.utc).date().isoformat()
+
+
+def _removed(context: Context, records: Sequence[QuestionRecord]) -> Mapping[int, str]:
+    """What became of the recordings that answers rest on, where rules removed them."""
+    cited = {
+        entry.recording
+        for record in records
+        for entry in (record.answer.evidence if record.answer else ())
+    }
+    found = removed_by(context.archive, sorted(cited)) if cited else {}
+    return {
+        recording: f"removed {_day(at_s)} by the rule {rule}"
+        for recording, (at_s, rule) in found.items()
+    }

@@ -6,7 +6,8 @@ infinite. Strings are valid Unicode whatever a file was called.
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -31,6 +32,7 @@ from edge_lvr1.domain import (
     Step,
     VideoQa,
 )
+from edge_lvr1.store.holds import Hold
 
 
 def shown_safely(text: str) -> str:
@@ -94,6 +96,7 @@ class EvidenceOut(_Out):
     starts_at: datetime
     ends_at: datetime
     caption: Shown
+    removed: Shown = Field(default="", description="when and by which rule its recording went")
 
 
 class StepOut(_Out):
@@ -164,6 +167,15 @@ class AcceptedOut(_Out):
     events: str = Field(description="where its progress can be followed")
 
 
+class HoldOut(_Out):
+    """Why a recording is held, by whom, and since when."""
+
+    recording: int
+    reason: Shown
+    who: Shown
+    since: datetime
+
+
 class RecordingOut(_Out):
     """A recording, and how far its tree is."""
 
@@ -186,6 +198,7 @@ class RecordingOut(_Out):
     queryable: bool
     complete: bool
     files: list[Shown]
+    hold: HoldOut | None = Field(default=None, description="what keeps the rules from it")
 
 
 class RecordingsOut(_Out):
@@ -375,8 +388,14 @@ class StatusOut(_Out):
     )
 
 
-def evidence_out(evidence: Evidence) -> EvidenceOut:
-    """A piece of evidence as JSON."""
+def hold_out(hold: Hold) -> HoldOut:
+    """A hold as JSON."""
+    since = datetime.fromtimestamp(hold.since_s, timezone.utc)
+    return HoldOut(recording=hold.recording, reason=hold.reason, who=hold.who, since=since)
+
+
+def evidence_out(evidence: Evidence, removed: str = "") -> EvidenceOut:
+    """A piece of evidence as JSON; `removed` says what became of its recording."""
     return EvidenceOut(
         recording=evidence.recording,
         camera=evidence.camera,
@@ -386,6 +405,7 @@ def evidence_out(evidence: Evidence) -> EvidenceOut:
         starts_at=evidence.starts_at,
         ends_at=evidence.ends_at,
         caption=evidence.caption,
+        removed=removed,
     )
 
 
@@ -404,15 +424,17 @@ def step_out(step: Step) -> StepOut:
     )
 
 
-def answer_fields(answer: Answer | None) -> dict[str, Any]:
-    """The part of a question's JSON that its answer gives."""
+def answer_fields(answer: Answer | None, removed: Mapping[int, str]) -> dict[str, Any]:
+    """The part of a question's JSON that its answer gives; `removed`: recordings that went."""
     if answer is None:
         return {}
     return {
         "verdict": answer.verdict.value,
         "text": answer.text,
         "option": answer.option,
-        "evidence": [evidence_out(entry) for entry in answer.evidence],
+        "evidence": [
+            evidence_out(entry, removed.get(entry.recording, "")) for entry in answer.evidence
+        ],
         "rounds": answer.rounds,
         "captions_opened": answer.captions_opened,
         "invalid_steps": answer.invalid_steps,

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from edge_lvr1.config import Settings
+from edge_lvr1.daemon import keeping
 from edge_lvr1.daemon.answering import Answering
 from edge_lvr1.daemon.api import create_app
 from edge_lvr1.daemon.auditing import say_started, say_stopped, told_models
@@ -274,6 +275,7 @@ def _compose(
         schedule=schedule,
         folders=folders,
     )
+    keeping.plan(context, schedule, zone_of(settings.time_zone))
     workers = _workers(context, builder, agent_away, captioner_away, bonds)
     return context, _Parts(workers, folders, schedule, turnstile)
 

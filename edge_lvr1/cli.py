@@ -21,6 +21,7 @@ from edge_lvr1 import (
     display,
     eval_commands,
     evidence_commands,
+    keeping_commands,
     retry_commands,
     systemd_commands,
     web_commands,
@@ -48,6 +49,10 @@ app.add_typer(evidence_commands.audit, name="audit")
 app.add_typer(systemd_commands.app, name="systemd")
 app.command("web")(web_commands.web)
 app.command("retry")(retry_commands.retry)
+app.command("hold")(keeping_commands.hold)
+app.command("release")(keeping_commands.release)
+app.command("backup")(keeping_commands.backup)
+app.command("restore")(keeping_commands.restore)
 app.add_typer(evidence_commands.case, name="case")
 app.command("verify")(evidence_commands.verify)
 out = Console()

@@ -37,6 +37,7 @@ _BASE_URL = "http://edge-lvr1"  # a UNIX socket needs no host, HTTP does
 _CONNECT_S = 5.0
 RESTART_S = 60.0  # how long a daemon is waited for that went away
 _LOOK_AGAIN_S = 0.25
+_BACKUP_S = 3600.0
 _QUIET_S = 60.0  # the event stream says something at least every 15 s
 
 
@@ -252,6 +253,26 @@ class Client:
         """How much happens in a recording: `times_s`, `scores`, `active` spans, `switches`."""
         return self._object("GET", f"/v1/recordings/{recording}/activity")
 
+    def hold(self, recording: int, reason: str) -> JsonObject:
+        """Hold a recording, so that no rule removes it: `reason`, `who`, `since`."""
+        return self._object("POST", f"/v1/recordings/{recording}/hold", body={"reason": reason})
+
+    def release(self, recording: int) -> JsonObject:
+        """Release a recording to the rules."""
+        return self._object("DELETE", f"/v1/recordings/{recording}/hold")
+
+    def backup(self, to: Path | None = None) -> JsonObject:
+        """Make a backup, in a folder of the daemon's machine: `path`, `size_bytes`, `entries`.
+
+        Returns when it is whole and checked, which takes as long as its size needs.
+        """
+        body = {"to": None if to is None else str(to.absolute())}
+        return self._object("POST", "/v1/backups", body=body, timeout_s=_BACKUP_S)
+
+    def backups(self) -> list[JsonObject]:
+        """The backups where the scheduled ones are kept, the oldest first."""
+        return self._list("/v1/backups", {}, "backups")
+
     def parts(self, recording: int) -> list[JsonObject]:
         """The files of a recording: `path`, `offset_s`, `duration_s`, `size_bytes`, `sha256`."""
         return self._list(f"/v1/recordings/{recording}/parts", {}, "parts")
@@ -320,12 +341,16 @@ class Client:
         path: str,
         body: Mapping[str, Any] | None = None,
         extra: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
     ) -> JsonObject:
         # ASCII: a path that is not UTF-8 holds lone surrogates, which only escapes carry.
         content = None if body is None else json.dumps(body)
         headers = {} if body is None else {"content-type": "application/json", **(extra or {})}
         with self._reaching():
-            response = self._http().request(method, path, content=content, headers=headers)
+            timeout = httpx.Timeout(timeout_s or self._timeout_s, connect=_CONNECT_S)
+            response = self._http().request(
+                method, path, content=content, headers=headers, timeout=timeout
+            )
         _check(response)
         return _decoded(response)
 

@@ -107,6 +107,8 @@ def _evidence(entry: Mapping[str, Any]) -> RenderableType:
         f"{wall_clock(entry['starts_at'])} to {wall_clock(entry['ends_at'])}"
     )
     body = Padding(plain(str(entry["caption"]), style="dim"), (0, 0, 0, 2))
+    if entry.get("removed"):
+        head += f" (this recording is not in the archive any more: {entry['removed']})"
     return Padding(Group(plain(head, lines=False), body), (0, 0, 0, 2))
 
 
@@ -166,7 +168,7 @@ def recordings(listed: Sequence[Mapping[str, Any]]) -> RenderableType:
             f"{wall_clock(entry['starts_at'])} ({entry['start_source']}, {entry['confidence']})",
             clock(entry["duration_s"]),
             str(len(entry["files"])),
-            _tree_state(entry),
+            _tree_state(entry) + (", held" if entry.get("hold") else ""),
         )
         for entry in listed
     ]
@@ -191,6 +193,8 @@ def recording(entry: Mapping[str, Any], activity: Mapping[str, Any] | None) -> R
             f"{entry['calls_saved']} captions without it",
         ),
     ]
+    if hold := entry.get("hold"):
+        rows.append(("held", f"{hold['reason']} ({hold['who']}, {wall_clock(hold['since'])})"))
     if entry["remark"]:
         rows.append(("to know", str(entry["remark"])))
     lines: list[RenderableType] = [table(("", ""), rows)]

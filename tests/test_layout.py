@@ -36,7 +36,7 @@ LAYERS = [
     {"display"},
     {"told", "cases"},
     {"daemon", "export", "systemd", "eval_commands", "evidence_commands", "retry_commands"},
-    {"bench_agent", "bench_ingest", "bench_search", "systemd_commands"},
+    {"bench_agent", "bench_ingest", "bench_search", "systemd_commands", "keeping_commands"},
     {"bench_commands", "web_commands"},
     {"follow", "live"},
     {"demo"},

@@ -170,6 +170,8 @@ class Archive:
         except sqlite3.DatabaseError as error:
             raise _explained(error, self.path) from error
         try:
+            # Counts for a new file only, and before anything is in it. Costs 0.1 % of the room.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")

@@ -42,6 +42,7 @@ def test_recording_is_told_with_how_far_its_tree_is(
         "queryable": True,
         "complete": True,
         "files": [str(footage)],
+        "hold": None,
     }
 
 

@@ -115,6 +115,7 @@ def test_answer_is_told_with_evidence_and_steps(
                 "starts_at": "2026-03-14T09:30:04+01:00",
                 "ends_at": "2026-03-14T09:30:06+01:00",
                 "caption": "A lorry.",
+                "removed": "",
             }
         ],
         "rounds": 4,
