@@ -7,7 +7,7 @@ comma  := ,
 EXTRAS ?= dev,cpu,export
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-export lint types unit clean
+.PHONY: demo test test-export reliability lint types unit clean
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,16 @@ test: $(STAMP) lint types unit  ## install, then everything that must pass
 
 test-export: $(STAMP)  ## the exports that install tools of their own: minutes, gigabytes
 	$(BIN)/python -m pytest -m slow_export --timeout 3600
+
+LONG_TESTS := tests/reliability/test_kills.py tests/reliability/test_filling.py \
+	tests/reliability/test_vanishing.py tests/media/test_mutated_files.py \
+	tests/daemon/test_mutated_drop.py tests/daemon/test_access_process.py \
+	tests/daemon/test_openapi.py tests/reliability/test_soak.py
+
+# Three hours on 2 cores; SOAK_MINUTES=3 shortens the last, which takes one of them. The other
+# long forms, on archives of weeks and real clips, run with `pytest -m reliability` alone.
+reliability: $(STAMP)  ## kills, power cuts, full disks, lost shares, bad files and requests, soaks
+	$(BIN)/python -m pytest -m reliability -s --timeout 14400 $(LONG_TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

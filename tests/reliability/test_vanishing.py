@@ -31,6 +31,9 @@ class Share:
     def mount(self) -> None:
         subprocess.run(["mount", "--bind", str(self.disk), str(self.place)], check=True)
 
+    def seen_from_elsewhere(self, path: Path) -> Path:
+        return self.disk / path.relative_to(self.place)
+
     def vanish(self) -> None:
         subprocess.run(["umount", "-l", str(self.place)], check=True)
 
@@ -50,10 +53,11 @@ def mounted(folder: Path) -> Iterator[Share]:
             subprocess.run(["umount", "-l", str(place)], check=False, capture_output=True)
 
 
-def gone(data: Path) -> list[str]:
-    """Files that the archive takes to be deleted."""
+def wrongly_gone(data: Path, share: Share) -> list[str]:
+    """Files that the archive takes to be deleted, and that lie on the share."""
     with closing(sqlite3.connect(data / "archive.db")) as db:
-        return [row[0] for row in db.execute("SELECT path FROM files WHERE gone_s IS NOT NULL")]
+        rows = db.execute("SELECT path FROM files WHERE gone_s IS NOT NULL").fetchall()
+    return [path for (path,) in rows if share.seen_from_elsewhere(Path(path)).exists()]
 
 
 def recordings(data: Path) -> int:
@@ -86,7 +90,7 @@ def live_through(
             assert place.serves(), place.log
         until(lambda: place.talk.status()["faults"], "the fault")
         time.sleep(dice.uniform(0.5, 1.5))  # scans that find an empty folder
-        assert gone(place.data) == []
+        assert wrongly_gone(place.data, share) == []
         assert recordings(place.data) >= before
         share.mount()
         until(lambda: not place.talk.status()["faults"], "the end of the fault")
