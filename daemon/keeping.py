@@ -64,7 +64,7 @@ def rules_of(settings: Settings) -> Rules:
 
 def backup_folder(settings: Settings) -> Path:
     """Where scheduled backups are kept."""
-    return settings.keep.backup_dir or settings.data / FOLDER
+    return (settings.keep.backup_dir or settings.data / FOLDER).absolute()
 
 
 @dataclass(slots=True)

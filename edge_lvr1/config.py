@@ -222,16 +222,18 @@ class Limits(_Section):
 
 
 class KeepRule(_Section):
-    """What becomes of captions, pictures and vectors of a watched folder's footage."""
+    """When captions, pictures and vectors of a folder's footage go; never footage itself."""
 
     gone_days: float | None = Field(
         default=None, ge=0, description="removed so long after the footage is gone; None: kept"
     )
     max_days: float | None = Field(
-        default=None, gt=0, description="removed when the footage is older, there or not"
+        default=None,
+        gt=0,
+        description="removed when the footage is older, there or not, and known for a day",
     )
     max_gb: float | None = Field(
-        default=None, gt=0, description="the oldest are removed while the footage is more"
+        default=None, gt=0, description="the oldest go while the known footage is more (10^9 bytes)"
     )
 
 

@@ -133,7 +133,9 @@ def contents(db: Database, recordings: Sequence[int]) -> list[str]:
 
 
 def _check_is_there(db: Database, recording: int) -> None:
-    if not db.execute("SELECT 1 FROM recordings WHERE id = ?", [recording]).fetchone():
+    there = "SELECT 1 FROM recordings WHERE id = ?"
+    # SQLite's numbers have 64 bits; a client's may have more.
+    if recording >= 1 << 63 or not db.execute(there, [recording]).fetchone():
         raise NotFoundError(f"there is no recording {recording}; `edge-lvr1 recordings` lists them")
 
 

@@ -272,7 +272,7 @@ def _kept(db: Database, recording: int, rules: Rules) -> Kept | None:
         recordings=tuple(numbers),
         roots=tuple(dict.fromkeys(rules.root_of(path_out(path)) for path, _, _, _ in files)),
         ends_s=ends_s,
-        taken_s=max(taken_s for _, _, taken_s, _ in files),
+        taken_s=max((taken_s for _, _, taken_s, _ in files if taken_s is not None), default=ends_s),
         gone_s=None if None in gone else max(gone),
         size_bytes=sum(size for _, size, _, _ in files),
         busy="held" if held else "being worked on" if working or stirred else "",
@@ -343,7 +343,7 @@ SELECT max(ends_epoch_s), max(state IN ('open', 'leased')),
 FROM recordings WHERE id IN (SELECT value FROM json_each(?))"""
 # Archives of the first versions know parts without files.
 _OF_FILES = """
-SELECT p.path, max(p.size_bytes), max(coalesce(f.taken_s, 0)), max(f.gone_s)
+SELECT p.path, max(p.size_bytes), max(f.taken_s), max(f.gone_s)
 FROM parts p LEFT JOIN files f ON f.path = p.path
 WHERE p.recording IN (SELECT value FROM json_each(?)) GROUP BY p.path"""
 _STIRRED = """
