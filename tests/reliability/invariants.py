@@ -327,10 +327,16 @@ def nothing_is_left_over(seen: Seen) -> Iterator[str]:
         for row in seen.rows("SELECT file FROM vector_blocks")
         for kind in ("vectors", "signs")
     }
+    # The files of a block that was sealed anew stay for those who read them, until the next.
+    kept = {path.name.split(".")[0] for path in seen.data.glob("vectors/*.npy")} - {
+        name.split(".")[0] for name in named
+    }
+    if len(kept) > 1:
+        yield f"the vectors {', '.join(sorted(kept))} belong to no block"
     for path in sorted(seen.data.rglob("*")):
         parts = path.relative_to(seen.data).parts
-        if parts[0] == "vectors" and path.is_file() and path.name not in named:
-            yield f"{path} belongs to no block"
+        if parts[0] == "vectors" and path.is_file() and path.suffix != ".npy":
+            yield f"{path} is left over"
         if path.name.startswith(".") or path.suffix in LEFT_OVER:
             yield f"{path} is left over"
     if seen.settled:

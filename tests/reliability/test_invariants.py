@@ -17,6 +17,13 @@ from tests.reliability.kills import Killer
 FIRST_CAPTION = "(SELECT min(node) FROM captions)"
 UNCHECKED = "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON;"
 
+
+def stray(data: Path, *names: str) -> None:
+    """Vectors that nothing names."""
+    for name in names:
+        (data / "vectors" / name).touch()
+
+
 # What is broken, and the invariant that must say so.
 BY_SQL = [
     ("UPDATE jobs SET state = 'lost'", "database_is_whole"),
@@ -80,7 +87,8 @@ BY_SQL = [
 ]
 BY_FILE: list[tuple[Callable[[Path], object], str]] = [
     (lambda data: (data / ".archive.db.part").touch(), "nothing_is_left_over"),
-    (lambda data: (data / "vectors" / "x.npy").touch(), "nothing_is_left_over"),
+    (lambda data: stray(data, "x.vectors.npy", "y.vectors.npy"), "nothing_is_left_over"),
+    (lambda data: stray(data, "x.vectors.npy.part"), "nothing_is_left_over"),
     (lambda data: shutil.rmtree(data / "vectors"), "captions_have_their_vectors"),
 ]
 
