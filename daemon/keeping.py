@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import tzinfo
+from datetime import datetime, timezone, tzinfo
 from pathlib import Path
 
 from edge_lvr1.access import DAEMON, Who
@@ -168,7 +168,7 @@ class Tidying:
     zone: tzinfo
 
     def __call__(self) -> str:
-        """Tidy until done, or until there is other work. Raises NotNow, Stopped."""
+        """Tidy until done, other work comes, or the hours end. Raises NotNow, Stopped."""
         archive = self.context.archive
         self._step_aside()
         self._all(merge_words(archive))
@@ -193,6 +193,9 @@ class Tidying:
             raise Stopped
         if context.jobs.busy() or context.builds.waiting():
             raise NotNow("footage is being taken in")
+        now = datetime.fromtimestamp(context.clock(), timezone.utc)
+        if not self.hours.holds(now, self.zone):
+            raise NotNow("the quiet hours are over")
         context.turnstile.pass_ingest()
 
 

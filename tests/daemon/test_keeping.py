@@ -296,6 +296,15 @@ def test_hours_that_cannot_be_stop_the_daemon_at_its_start(context: Context) -> 
         keeping.plan(replace(context, settings=settings), Schedule(context.faults, UTC), UTC)
 
 
+def at_night(context: Context) -> Context:
+    return replace(context, clock=lambda: 3 * 3600.0)
+
+
+def test_tidying_ends_with_the_quiet_hours(context: Context) -> None:
+    with pytest.raises(NotNow, match="the quiet hours are over"):
+        Tidying(replace(context, clock=lambda: 6 * 3600.0), NIGHT, UTC)()
+
+
 def test_tidying_gives_room_back(context: Context, recording: Recording) -> None:
     done(context)
     with context.archive.transaction() as db:
@@ -307,7 +316,7 @@ def test_tidying_gives_room_back(context: Context, recording: Recording) -> None
     with context.archive.transaction() as db:
         db.execute("DELETE FROM recordings")
 
-    told = Tidying(context, NIGHT, UTC)()
+    told = Tidying(at_night(context), NIGHT, UTC)()
 
     after = context.archive.path.stat().st_size
     assert told.startswith("gave ")
@@ -336,7 +345,7 @@ def test_an_archive_of_an_earlier_version_is_tidied_as_far_as_it_goes(
 
 def test_tidying_waits_while_footage_is_taken_in(context: Context, recording: Recording) -> None:
     with pytest.raises(NotNow, match="footage is being taken in"):
-        Tidying(context, NIGHT, UTC)()
+        Tidying(at_night(context), NIGHT, UTC)()
 
 
 def test_a_long_log_is_emptied(
