@@ -134,14 +134,15 @@ class Place:
 
     def export(self, out: Path, version: int, dies_at: Point | None = None) -> int:
         """Write a bundle in a process of its own; its exit code."""
-        self.pid = self.nursery.run(
-            {
-                "bundle": str(out),
-                "version": version,
-                "log": str(self.folder / "log"),
-                "dies_at": str(dies_at) if dies_at else None,
-            }
-        )
+        return self._work({"bundle": str(out), "version": version}, dies_at)
+
+    def back_up(self, data: Path, into: Path, dies_at: Point | None = None) -> int:
+        """Make a backup in a process of its own; its exit code."""
+        return self._work({"backup": str(data), "into": str(into)}, dies_at)
+
+    def _work(self, told: dict[str, Any], dies_at: Point | None) -> int:
+        log = {"log": str(self.folder / "log"), "dies_at": str(dies_at) if dies_at else None}
+        self.pid = self.nursery.run({**told, **log})
         code = self.ended()
         assert code is not None
         return code

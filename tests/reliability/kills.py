@@ -17,6 +17,7 @@ from typing import Any
 
 from edge_lvr1.bundle import load
 from edge_lvr1.errors import BundleError
+from edge_lvr1.store.backup import listed
 from tests.daemon.processes import until
 from tests.reliability.daemons import Nursery, Place, decoders_of
 from tests.reliability.invariants import Ledger, broken, told_by
@@ -135,6 +136,38 @@ class Killer:
         outcome.wrong += [f"{name} is left over" for name in left]
         return self._ended(place, outcome, began)
 
+    def backup_counts(self) -> dict[str, int]:
+        """What a backup of the whole story counts that nobody interrupts."""
+        assert self.whole is not None
+        place = Place(self.folder / "backup", self.nursery)
+        assert place.back_up(self.whole.data, place.folder / BACKUPS) == 0, place.log
+        return place.counts
+
+    def backup_killed_at(self, point: Point) -> Outcome:
+        """A backup that dies at a point, beside one that is whole; then another."""
+        began = time.monotonic()
+        assert self.whole is not None
+        outcome = Outcome(f"backup {point}")
+        place = Place(self.folder / outcome.point.replace(" ", "-").replace(":", "."), self.nursery)
+        data, into = self.whole.data, place.folder / BACKUPS
+        assert place.back_up(data, into) == 0, place.log
+        outcome.reached = place.back_up(data, into, point) == KILLED
+        outcome.wrong += self._unsound(into, (1, 2) if outcome.reached else (2,))
+        assert place.back_up(data, into) == 0, place.log
+        outcome.wrong += self._unsound(into, (2, 3))
+        left = [path.name for path in into.iterdir() if path.name.startswith(".")]
+        outcome.wrong += [f"{name} is left over" for name in left]
+        return self._ended(place, outcome, began)
+
+    def _unsound(self, into: Path, counts: Sequence[int]) -> list[str]:
+        """What is wrong with backups, of which there must be one of these numbers."""
+        assert self.whole is not None
+        found = listed(into)
+        wrong = [] if len(found) in counts else [f"there are {len(found)} backups"]
+        for backup in found:
+            wrong += broken(backup.path, self.whole.ledger)
+        return wrong
+
     def export_counts(self, fresh: bool) -> dict[str, int]:
         """What an export counts that nobody interrupts."""
         place = Place(self.folder / f"export-{fresh}", self.nursery)
@@ -211,7 +244,7 @@ def random_times(seconds: float, count: int, seed: str) -> list[float]:
     return [dice.uniform(0.01, seconds) for _ in range(count)]
 
 
-COPY = "after the cut"
+COPY, BACKUPS = "after the cut", "backups"
 
 
 def _freeze(place: Place, lost: float) -> None:

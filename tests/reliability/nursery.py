@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,6 +31,7 @@ from edge_lvr1.daemon.main import run
 from edge_lvr1.media.sandbox import PR_SET_PDEATHSIG
 from edge_lvr1.models.load import load_backends
 from edge_lvr1.store import postings
+from edge_lvr1.store.backup import Backups
 from edge_lvr1.store.vectors import Vectors
 from tests.reliability.points import Point, Points
 
@@ -59,8 +61,11 @@ def serve(told: dict[str, Any]) -> int:
     points = Points(Point.parse(dies_at) if dies_at else None, synced)
     if told.get("counted", True):
         points.install()
-    if "bundle" in told:
-        export(Path(told["bundle"]), told["version"])
+    if "bundle" in told or "backup" in told:
+        if "bundle" in told:
+            export(Path(told["bundle"]), told["version"])
+        else:
+            Backups(Path(told["backup"]), "tests", time.time).make(Path(told["into"]))
         points.tell(Path(told["log"]).with_name("counts"))
         return 0
     if told.get("sealing", True):

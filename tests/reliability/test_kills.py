@@ -56,6 +56,36 @@ def test_export_that_is_killed_leaves_a_whole_bundle_or_none(killer: Killer) -> 
     assert all(one.reached for one in outcomes)
 
 
+def test_backup_that_is_killed_leaves_those_that_are_whole(killer: Killer) -> None:
+    counts = killer.backup_counts()
+
+    outcomes = [
+        killer.backup_killed_at(point)
+        for kind in ("write", "name", "sync")
+        for point in points_of(counts, kind, 3)
+    ]
+
+    assert wrong(outcomes) == []
+    assert len([one for one in outcomes if one.reached]) >= 6
+
+
+@pytest.mark.reliability
+@pytest.mark.timeout(3600)
+def test_backups_that_are_killed_anywhere_leave_those_that_are_whole(killer: Killer) -> None:
+    counts = killer.backup_counts()
+    print(f"a backup: {counts}")
+
+    outcomes = [
+        killer.backup_killed_at(point)
+        for kind, most in (("write", 60), ("name", 1000), ("sync", 1000))
+        for point in points_of(counts, kind, most)
+    ]
+
+    print(f"{sum(one.reached for one in outcomes)} backups were killed")
+    assert wrong(outcomes) == []
+    assert sum(one.reached for one in outcomes) >= len(outcomes) * 9 // 10
+
+
 def test_power_cut_undoes_nothing_that_was_accepted(killer: Killer, whole: Whole) -> None:
     outcome = in_time(lambda after: killer.power_cut_after(after, 0.9), whole.seconds / 2)
 
