@@ -167,6 +167,9 @@ class Schedule:
         self._faults = faults
         self._zone = zone
         self._clock = clock
+        # APScheduler tells of every job and run, and warns of one that takes longer than its
+        # interval: neither is the operator's story.
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
             executors={"default": ThreadPoolExecutor(_THREADS)},
@@ -230,9 +233,6 @@ class Schedule:
 
     def start(self) -> None:
         """Begin; jobs that are due at once run now."""
-        # APScheduler tells of every run, and warns of one that takes longer than its
-        # interval: neither is the operator's story.
-        logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self._scheduler.start()
         self._ticker.start()
 
