@@ -1,11 +1,11 @@
-"""inotify: what happens in folders that are watched one by one.
+"""File system events, by watchdog: what happens in a root and in all folders below it.
 
-Whoever walks a tree watches each folder before listing it, so that one walk finds what is
-there and misses nothing that comes. This is a thin layer of our own, for what is told here is
-what a library that walks by itself keeps to itself: that the kernel's queue overflowed, and
-that a folder could not be watched because the limit of watches is reached.
+Each root has an observer and a kernel queue of its own, for watchdog walks the tree to watch it,
+and holds a lock meanwhile. Whoever watches a root before walking it misses nothing that comes.
 
-A folder that can be reached by two paths is known by the one that was watched last.
+With watchdog 6 (Python 3.10) three things are not told, and are left to the rescan: that the
+kernel's queue overflowed, that the limit of watches was reached by a folder that is new, and
+that the root was moved.
 """
 
 from __future__ import annotations
@@ -13,38 +13,58 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import select
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
-from inotify_simple import Event, INotify, flags  # type: ignore[import-untyped]
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers.api import BaseObserver
+from watchdog.observers.inotify import InotifyFullEmitter
+from watchdog.observers.inotify_c import InotifyConstants
 
-from edge_lvr1.daemon.candidates import below
+try:
+    from edge_lvr1.daemon.kernel_queue import KernelQueue
+except ImportError:  # watchdog 6
+    KernelQueue = None  # type: ignore[assignment, misc]
+
+if TYPE_CHECKING:
+    from watchdog.observers.inotify_c import Mask
 
 log = logging.getLogger(__name__)
 
-# No MODIFY: a file that is being written is looked at anyway until it stands still, and a
-# writer of small blocks would fill the kernel's queue with them.
-_MASK = (
-    flags.CREATE
-    | flags.CLOSE_WRITE
-    | flags.MOVED_FROM
-    | flags.MOVED_TO
-    | flags.DELETE
-    | flags.DELETE_SELF
-    | flags.MOVE_SELF
-    | flags.ONLYDIR
-    | flags.DONT_FOLLOW
-    | flags.EXCL_UNLINK
+# Not modified: a file that is being written is looked at anyway until it stands still, and a
+# writer of small blocks would fill the kernel's queue. Nor opened, nor closed after reading.
+_FILTER: list[type[FileSystemEvent]] = [
+    FileCreatedEvent,
+    FileClosedEvent,
+    FileMovedEvent,
+    FileDeletedEvent,
+    DirCreatedEvent,
+    DirMovedEvent,
+    DirDeletedEvent,
+]
+_GONE = (errno.ENOENT, errno.ENOTDIR)
+_LIMIT = "the limit of watched folders is reached; raise fs.inotify.max_user_watches with sysctl"
+_INSTANCES = (
+    "the limit of inotify instances is reached; raise fs.inotify.max_user_instances with sysctl"
 )
-_LEFT = flags.DELETE | flags.MOVED_FROM
-_SELF = flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT
 
 
-class WatchLimit(Exception):  # noqa: N818 (a state of the machine; the text says what to do)
-    """No more folders can be watched."""
+class NotWatched(Exception):  # noqa: N818 (a state of the machine; the text says what to do)
+    """Not all of a root can be watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,147 +81,181 @@ class Change:
 
 
 class FolderEvents:
-    """Watches folders and tells `on_change` of what happens, `on_overflow` of what was lost.
+    """Watches roots and tells `on_change` of what happens, `on_overflow` of where it was lost.
 
-    Both are called in one thread of its own, and must not wait for anything.
+    Both are called in threads of the roots, and must not wait for anything.
     """
 
     def __init__(
-        self, on_change: Callable[[Change], None], on_overflow: Callable[[], None]
+        self, on_change: Callable[[Change], None], on_overflow: Callable[[Path], None]
     ) -> None:
         self._on_change = on_change
         self._on_overflow = on_overflow
-        self._inotify: INotify | None = None
-        self._wake: int | None = None
-        self._watched: dict[int, tuple[Path, Path]] = {}
+        self._trees: dict[Path, _Tree] = {}
+        self._ending: dict[Path, threading.Thread] = {}
+        self._stopped = False
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
-    def open(self) -> None:
-        """Ask the kernel for a queue. Raises WatchLimit where it has none to give."""
-        try:
-            self._inotify = INotify()
-        except OSError as error:
-            raise WatchLimit(
-                "there are no file system events, the limit of inotify instances is reached; "
-                f"raise fs.inotify.max_user_instances with sysctl ({error.strerror})"
-            ) from error
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
+    def watch(self, root: Path, sign: Callable[[], None]) -> None:
+        """Tell of what happens in a root and below from now on. Raises NotWatched.
 
-    def start(self) -> None:
-        """Begin to read what the kernel tells; what it told since `open` comes first."""
-        if self._inotify is not None:
-            self._thread.start()
-
-    def stop(self) -> None:
-        """End, started or not."""
-        if self._wake is not None:
-            os.eventfd_write(self._wake, 1)
-        if self._thread.is_alive():
-            self._thread.join()
-        with self._lock:
-            if self._inotify is not None:
-                self._inotify.close()
-                self._inotify = None
-            self._watched.clear()
-        if self._wake is not None:
-            os.close(self._wake)
-            self._wake = None
-
-    def watch(self, folder: Path, root: Path) -> None:
-        """Tell of what happens in a folder from now on. Raises WatchLimit.
-
-        A folder that is gone meanwhile, or cannot be read, is passed over: who lists it next
-        will see.
+        Nothing is done where it is watched and all is well. May wait as long as the root's file
+        system does; `sign` is called for every folder. A root that is gone meanwhile is passed
+        over: who walks it next will see. Not to be called by two threads for the same root.
         """
-        inotify = self._inotify
-        if inotify is None:
-            raise WatchLimit("there are no file system events")
-        try:
-            # Outside the lock: a file system that does not answer holds up only its own root.
-            number = inotify.add_watch(folder, _MASK)
-        except ValueError:  # closed meanwhile
+        tree = self._trees.get(root)
+        if tree is not None and not tree.stale and not tree.full:
             return
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.ENOMEM):
-                return
-            raise WatchLimit(
-                "the limit of watched folders is reached; raise "
-                "fs.inotify.max_user_watches with sysctl"
-            ) from error
+        self.forget(root)
+        ending = self._ending.pop(root, None)
+        if ending is not None:
+            ending.join()  # until then its watches count against the limit
+        if tree is not None and tree.full:
+            raise NotWatched(_LIMIT)
+        tree = _Tree(root, self._on_change, self._on_overflow, sign)
         with self._lock:
-            self._watched[number] = (folder, root)
+            if self._stopped:
+                return
+            self._trees[root] = tree
+        try:
+            tree.start()
+        except OSError as error:
+            if tree.closed or error.errno in _GONE:
+                log.debug("watch: %s went while it was to be watched: %s", root, error)
+                tree.stale = True
+                return
+            self.forget(root)
+            raise NotWatched(_told(error)) from error
+        finally:
+            if tree.closed:  # forgotten meanwhile, when there was not yet everything to stop
+                tree.stop()
+        if tree.full:
+            self.forget(root)
+            raise NotWatched(_LIMIT)
+
+    def renew(self, root: Path) -> None:
+        """Have the next `watch` of a root begin anew: other file systems are mounted in it."""
+        tree = self._trees.get(root)
+        if tree is not None:
+            tree.stale = True
 
     def forget(self, root: Path) -> None:
-        """Watch nothing of a root any more."""
+        """Tell nothing of a root any more; does not wait for its file system."""
         with self._lock:
-            for number in [n for n, (_, of) in self._watched.items() if of == root]:
-                del self._watched[number]
-                try:
-                    if self._inotify is not None:
-                        self._inotify.rm_watch(number)
-                except OSError as error:  # gone with its folder; we are told of that later
-                    log.debug("watch: %d was no watch any more: %s", number, error)
-
-    def watched(self, root: Path) -> int:
-        """How many folders of a root are watched."""
-        with self._lock:
-            return sum(of == root for _, of in self._watched.values())
-
-    def read(self) -> bool:
-        """Tell of everything that the kernel has in its queue; whether it was anything."""
-        inotify = self._inotify
-        if inotify is None:
-            return False
-        events = inotify.read(timeout=0)
-        for event in events:
-            self._tell(event)
-        return bool(events)
-
-    def _run(self) -> None:
-        assert self._inotify is not None
-        assert self._wake is not None
-        poller = select.poll()
-        poller.register(self._inotify.fileno(), select.POLLIN)
-        poller.register(self._wake, select.POLLIN)
-        while all(fd != self._wake for fd, _ in poller.poll()):
-            self.read()
-
-    def _tell(self, event: Event) -> None:
-        if event.mask & flags.Q_OVERFLOW:
-            self._on_overflow()
-            return
-        with self._lock:
-            known = self._watched.get(event.wd)
-            if event.mask & flags.IGNORED:
-                self._watched.pop(event.wd, None)
+            tree = self._trees.pop(root, None)
+            if tree is None:
                 return
-        if known is None:
-            return
-        folder, root = known
-        if event.mask & _SELF:
-            # A folder below says so too, to the one above it; only a root has none above.
-            if folder == root or event.mask & flags.UNMOUNT:
-                self._on_change(Change(root, folder, tree=True))
-        elif event.name:
-            left = bool(event.mask & flags.ISDIR and event.mask & _LEFT)
-            if left:
-                self._forget_below(folder / event.name)
-            self._on_change(Change(root, folder / event.name, tree=left))
+            tree.closed = True
+            ending = threading.Thread(target=tree.stop, name=f"unwatch {root.name}", daemon=True)
+            self._ending[root] = ending
+            ending.start()
 
-    def _forget_below(self, folder: Path) -> None:
-        """A folder that left is watched no more: where it came to, it is watched anew."""
-        top = below(folder)
+    def stop(self, until_s: float) -> bool:
+        """Forget all; False where one does not end until a moment of time.monotonic."""
         with self._lock:
-            left = [
-                (number, path)
-                for number, (path, _) in self._watched.items()
-                if path == folder or str(path).startswith(top)
-            ]
-            for number, _ in left:
-                del self._watched[number]
-                try:
-                    if self._inotify is not None:
-                        self._inotify.rm_watch(number)
-                except OSError as error:
-                    log.debug("watch: %d was no watch any more: %s", number, error)
+            self._stopped = True
+        for root in list(self._trees):
+            self.forget(root)
+        endings = list(self._ending.values())
+        for ending in endings:
+            ending.join(max(0.0, until_s - time.monotonic()))
+        return not any(ending.is_alive() for ending in endings)
+
+
+class _Emitter(InotifyFullEmitter):
+    """Tells of folders that move in or out as such, and has the kernel tell of moved roots."""
+
+    def get_event_mask_from_filter(self) -> Mask:
+        """The events that the kernel is asked for."""
+        return cast("Mask", super().get_event_mask_from_filter() | InotifyConstants.IN_MOVE_SELF)
+
+
+class _Tree(FileSystemEventHandler):
+    """One watched root. `full`: the limit was reached; `stale`: it is to be watched anew."""
+
+    def __init__(
+        self,
+        root: Path,
+        on_change: Callable[[Change], None],
+        on_overflow: Callable[[Path], None],
+        sign: Callable[[], None],
+    ) -> None:
+        self.full = self.stale = self.closed = False
+        self.sign = sign
+        self._root = root
+        self._on_change = on_change
+        self._on_overflow = on_overflow
+        self._queue: KernelQueue | None = None
+        self._observer: BaseObserver | None = None
+
+    def start(self) -> None:
+        """Watch all folders. Raises OSError."""
+        given: dict[str, Any] = {}
+        if KernelQueue is not None:
+            queue = given["inotify_fd"] = KernelQueue(self._root, self)
+            queue.start()
+            self._queue = queue
+        observer = BaseObserver(_Emitter, **given)
+        observer.start()
+        self._observer = observer
+        observer.schedule(self, str(self._root), recursive=True, event_filter=_FILTER)
+
+    def stop(self) -> None:
+        """End, started or not; more than once does no harm."""
+        for thread in (self._observer, self._queue):
+            if thread is not None:
+                thread.stop()
+                thread.join()
+
+    def limited(self) -> None:
+        """As `Troubles.limited`."""
+        self.full = True
+        self._tell(self._root, tree=True)
+
+    def lost(self) -> None:
+        """As `Troubles.lost`."""
+        self.stale = True
+        self._tell(self._root, tree=True)
+
+    def overflowed(self) -> None:
+        """As `Troubles.overflowed`."""
+        if not self.closed:
+            self._on_overflow(self._root)
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Tell of it. What watchdog adds for files in folders that moved, a walk finds."""
+        if event.is_synthetic:
+            return
+        left, came = _path(event.src_path), _path(event.dest_path)
+        if isinstance(event, DirMovedEvent):
+            self._moved(left, came)
+        elif isinstance(event, DirDeletedEvent) and left == self._root:
+            self.lost()
+        else:
+            for path in filter(None, (left, came)):
+                self._tell(path, tree=isinstance(event, DirDeletedEvent))
+
+    def _moved(self, left: Path | None, came: Path | None) -> None:
+        # watchdog goes on to watch what moved out, and 6 does not watch what moved in.
+        if came is None or (left is None and KernelQueue is None):
+            self.lost()
+            return
+        if left is not None:
+            self._tell(left, tree=True)
+        self._tell(came, tree=False)
+
+    def _tell(self, path: Path, tree: bool) -> None:
+        if not self.closed:
+            self._on_change(Change(self._root, path, tree))
+
+
+def _path(told: bytes | str) -> Path | None:
+    return Path(os.fsdecode(told)) if told else None
+
+
+def _told(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.ENOMEM):
+        return _LIMIT
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return _INSTANCES
+    return f"it cannot be watched: {error.strerror}"

@@ -13,7 +13,7 @@ from edge_lvr1.config import Ingest
 from edge_lvr1.daemon.candidates import below, root_of
 from edge_lvr1.daemon.faults import Faults
 from edge_lvr1.daemon.filesystems import Mount, concerning, mounts
-from edge_lvr1.daemon.folder_events import Change, FolderEvents, WatchLimit
+from edge_lvr1.daemon.folder_events import Change, FolderEvents
 from edge_lvr1.daemon.mount_watch import MountWatch
 from edge_lvr1.daemon.offers import Offers
 from edge_lvr1.daemon.reach import Reach
@@ -84,6 +84,7 @@ class Folders:
         self._mount_watch = MountWatch(self._mounts_changed)
         self._mounted = mounted
         self._overflows = 0
+        self._counting = threading.Lock()
         pace = Pace(ingest.poll_s, ingest.rescan_s, look_interval_s(ingest.settle_s))
         found_by = found_by_of(ingest.found_by)
         self._roots = {
@@ -112,12 +113,7 @@ class Folders:
     def start(self) -> None:
         """Begin with a first walk of each."""
         if self._roots:
-            try:
-                self._events.open()
-            except WatchLimit as limit:
-                log.warning("watch: %s", limit)
             self._mount_watch.start()
-        self._events.start()
         for watched in self._roots.values():
             watched.start()
 
@@ -129,8 +125,7 @@ class Folders:
             watched.stop()
         until_s = time.monotonic() + _STOP_WITHIN_S
         ended = [watched.join(until_s) for watched in self._roots.values()]
-        self._events.stop()
-        return all(ended)
+        return self._events.stop(until_s) and all(ended)
 
     def rescan(self) -> str:
         """Have all roots walked, without waiting; tells how many are there."""
@@ -194,6 +189,7 @@ class Folders:
         before, self._mounts = self._mounts, self._mounts_now()
         for root, watched in self._roots.items():
             if before[root] != self._mounts[root]:
+                self._events.renew(root)
                 watched.walk_soon(review=True)
 
     def _changed(self, change: Change) -> None:
@@ -201,12 +197,12 @@ class Folders:
         if watched is not None:
             watched.notice(change)
 
-    def _overflowed(self) -> None:
-        self._overflows += 1
+    def _overflowed(self, root: Path) -> None:
+        with self._counting:
+            self._overflows += 1
         if not self._stopped.is_set():
-            log.warning("watch: file system events were lost; the folders are walked at once")
-        for watched in self._roots.values():
-            watched.walk_soon(review=True)
+            log.warning("watch: events of %s were lost; it is walked at once", root)
+        self._roots[root].walk_soon(review=True)
 
 
 def found_by_of(setting: Mapping[str, FoundBy]) -> dict[Path, FoundBy]:

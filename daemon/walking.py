@@ -30,13 +30,14 @@ class Walk:
         self.unreadable: list[str] = []
         """Of the last walk: the folders that could not be read, each with its reason."""
 
-    def files(self, top: Path, enter: Callable[[Path], None]) -> Iterator[Path]:
-        """The candidates in a folder and below; `enter` is called before a folder is listed."""
+    def files(self, top: Path, sign: Callable[[], None] | None = None) -> Iterator[Path]:
+        """The candidates in a folder and below; `sign` is called before a folder is listed."""
         self.unreadable = []
         left = [top]
         while left and not self._stopping():
             folder = left.pop()
-            enter(folder)
+            if sign is not None:
+                sign()
             try:
                 with os.scandir(folder) as listed:
                     entries = sorted(listed, key=lambda entry: entry.name)

@@ -1,9 +1,10 @@
 """One watched folder and its two threads: one walks it, one follows what was noticed.
 
 A walk goes over the folder when it is asked for, and on its own while the folder is polled or
-away. It watches every folder that it comes through, so that the same walk serves both ways of
-noticing. The other thread takes file system events and looks at files that settle. A file
-system that does not answer holds up these two threads, and nobody else.
+away. Where events tell of changes, all of it is watched before it is walked, so that one walk
+finds what is there and misses nothing that comes. The other thread takes file system events
+and looks at files that settle. A file system that does not answer holds up these two threads,
+and nobody else.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Literal, Protocol
 
 from edge_lvr1.daemon.faults import Faults
 from edge_lvr1.daemon.filesystems import tells_all
-from edge_lvr1.daemon.folder_events import Change, FolderEvents, WatchLimit
+from edge_lvr1.daemon.folder_events import Change, FolderEvents, NotWatched
 from edge_lvr1.daemon.reach import Reach, Sight
 from edge_lvr1.daemon.walking import Walk
 from edge_lvr1.errors import StoreError
@@ -158,7 +159,9 @@ class WatchedRoot:
         self._news.set()
 
     def notice(self, change: Change) -> None:
-        """Something happened in it; does not wait."""
+        """Something happened in it; does not wait. What is never walked is told of too."""
+        if change.path != self.path and not self._branch.enters(change.path.parent):
+            return
         if change.tree:
             self.walk_soon(review=True)
             return
@@ -179,7 +182,8 @@ class WatchedRoot:
     def walk(self) -> bool:
         """Go over the folder once; False where it is away. Raises StoreError."""
         began_s, began_at_s = self._clock(), time.time()
-        self._signs_s = began_s
+        with self._lock:
+            self._signs_s = began_s
         try:
             sight = self.reach.look()
             if sight.problem:
@@ -198,7 +202,8 @@ class WatchedRoot:
             if after == sight:
                 self._review(seen, sight)
         finally:
-            self._signs_s = None
+            with self._lock:
+                self._signs_s = None
         took_s = self._clock() - began_s
         self._put(
             problem=_told(self._walk.unreadable),
@@ -222,9 +227,9 @@ class WatchedRoot:
 
     def _walked(self) -> set[str]:
         seen = set()
-        for path in self._walk.files(self.path, self._enter):
+        for path in self._walk.files(self.path, self._sign):
             seen.add(str(path))
-            self._signs_s = self._clock()
+            self._sign()
             self._receiver.saw(path)
         return seen
 
@@ -246,25 +251,17 @@ class WatchedRoot:
             return False
         if stat.S_ISDIR(mode):
             if self._branch.enters(path):
-                for found in self._branch.files(path, self._enter):
+                for found in self._branch.files(path):
                     self._receiver.saw(found)
         elif self._branch.wants(path):
             self._receiver.saw(path)
         return True
 
-    def _enter(self, folder: Path) -> None:
-        self._signs_s = self._clock() if self._signs_s is not None else None
-        if self._events is None or self.state().found_by != "events":
-            return
-        try:
-            self._events.watch(folder, self.path)
-        except WatchLimit as limit:
-            self._limited_s = self._clock()
-            self._events.forget(self.path)
-            self._put(found_by="polling", why=str(limit))
-            self._faults.put(
-                f"watch.{self.path}", f"{self.path} is polled, no events tell of it: {limit}"
-            )
+    def _sign(self) -> None:
+        """The file system answers; of use to the thread that walks alone."""
+        with self._lock:
+            if self._signs_s is not None:
+                self._signs_s = self._clock()
 
     def _be_away(self, problem: str) -> None:
         if self._stopping.is_set():
@@ -299,10 +296,23 @@ class WatchedRoot:
         if found_by == "events" and self._clock() - self._limited_s < _EVENTS_AGAIN_S:
             return
         if found_by == "events":
-            self._faults.clear(f"watch.{self.path}")
-        elif self._events is not None and self.state().found_by == "events":
+            found_by, why = self._watch(why)
+        elif self._events is not None:
             self._events.forget(self.path)
         self._put(found_by=found_by, why=why)
+
+    def _watch(self, why: str) -> tuple[Literal["events", "polling"], str]:
+        assert self._events is not None
+        try:
+            self._events.watch(self.path, self._sign)
+        except NotWatched as reason:
+            self._limited_s = self._clock()
+            self._faults.put(
+                f"watch.{self.path}", f"{self.path} is polled, no events tell of it: {reason}"
+            )
+            return "polling", str(reason)
+        self._faults.clear(f"watch.{self.path}")
+        return "events", why
 
     def _put(self, **changes: object) -> None:
         with self._lock:

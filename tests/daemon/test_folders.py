@@ -22,6 +22,7 @@ from edge_lvr1.errors import SettingsError
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.presence import Presence
 from edge_lvr1.store.queues import BuildQueue, IngestQueue
+from tests.small_disk import small_disk
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def walk_of(root: Path, skip: tuple[Path, ...] = ()) -> Walk:
 
 
 def walked(walk: Walk, top: Path) -> list[Path]:
-    return list(walk.files(top, lambda folder: None))
+    return list(walk.files(top))
 
 
 def scanned(root: Path, skip: tuple[Path, ...] = ()) -> list[str]:
@@ -254,6 +255,20 @@ def test_renamed_folder_is_followed_under_its_new_name(root: Path, watching: Wat
         assert folders.stop()
 
     assert watching.queued() == {str(root / "new" / "a.mp4")}
+
+
+def test_events_tell_of_what_is_mounted_in_a_folder_later(root: Path, watching: Watching) -> None:
+    folders = watching.folders([root])
+    folders.start()
+    try:
+        until(lambda: folders.states()[0].scanned_s is not None)
+        with small_disk(root / "disk", 64):
+            first, later = touch(root / "disk" / "a.mp4"), root / "disk" / "b.mp4"
+            until(lambda: str(first) in watching.queued())
+            touch(later)
+            until(lambda: str(later) in watching.queued())
+    finally:
+        assert folders.stop()
 
 
 def test_polled_folder_is_walked_often_and_events_are_not_used(

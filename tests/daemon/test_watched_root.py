@@ -11,7 +11,7 @@ import pytest
 
 from edge_lvr1.daemon.faults import Faults
 from edge_lvr1.daemon.filesystems import Mount
-from edge_lvr1.daemon.folder_events import Change, FolderEvents, WatchLimit
+from edge_lvr1.daemon.folder_events import Change, FolderEvents, NotWatched
 from edge_lvr1.daemon.reach import Reach
 from edge_lvr1.daemon.watched_root import Pace, WatchedRoot
 from edge_lvr1.store.db import Archive
@@ -48,17 +48,18 @@ class Receiver:
 
 
 class Limited(FolderEvents):
-    """Events of a machine that watches only so many folders."""
+    """Events of a machine that watches only so many roots."""
 
     def __init__(self, most: int) -> None:
-        super().__init__(lambda change: None, lambda: None)
+        super().__init__(lambda change: None, lambda root: None)
         self.most = most
         self.now: list[Path] = []
 
-    def watch(self, folder: Path, root: Path) -> None:
-        if len(self.now) >= self.most:
-            raise WatchLimit("the limit is reached; raise it")
-        self.now.append(folder)
+    def watch(self, root: Path, sign: Callable[[], None]) -> None:
+        if self.most == 0:
+            raise NotWatched("the limit is reached; raise it")
+        if root not in self.now:
+            self.now.append(root)
 
     def forget(self, root: Path) -> None:
         self.now.clear()
@@ -139,7 +140,7 @@ def test_tries_to_reach_a_root_come_ever_later_up_to_a_bound(scene: Scene) -> No
 def test_limit_of_watches_has_the_root_polled_and_says_what_to_do(scene: Scene) -> None:
     (scene.path / "below").mkdir()
     (scene.path / "below" / "a.mp4").touch()
-    events = Limited(1)
+    events = Limited(0)
     root = scene.root(events)
 
     root.walk()
@@ -191,6 +192,16 @@ def test_folder_that_moved_in_is_walked_and_a_hidden_one_is_not(scene: Scene) ->
     root.follow()
 
     assert scene.receiver.files == ["a.mp4"]
+
+
+def test_what_happens_in_a_folder_that_is_not_walked_is_passed_over(scene: Scene) -> None:
+    root = scene.root()
+    for folder in (".day", "day"):
+        root.notice(Change(scene.path, scene.path / folder / f"{folder}.mp4", tree=False))
+
+    root.follow()
+
+    assert scene.receiver.files == ["day.mp4"]
 
 
 def test_file_system_that_does_not_answer_is_away_and_holds_up_nobody(scene: Scene) -> None:
