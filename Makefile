@@ -32,8 +32,8 @@ test-export: $(STAMP)  ## the exports that install tools of their own: minutes, 
 
 LONG_TESTS := tests/reliability/test_kills.py tests/reliability/test_filling.py \
 	tests/reliability/test_vanishing.py tests/media/test_mutated_files.py \
-	tests/daemon/test_mutated_drop.py tests/daemon/test_access_process.py \
-	tests/daemon/test_openapi.py tests/reliability/test_soak.py
+	tests/daemon/ingest/test_mutated_drop.py tests/daemon/http/test_access_process.py \
+	tests/daemon/http/test_openapi.py tests/reliability/test_soak.py
 
 # Three hours on 2 cores; SOAK_MINUTES=3 shortens the last, which takes one of them. The other
 # long forms, on archives of weeks and real clips, run with `pytest -m reliability` alone.

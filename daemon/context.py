@@ -10,13 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edge_lvr1.config import Settings
-from edge_lvr1.daemon.faults import Faults
-from edge_lvr1.daemon.folders import Folders
+from edge_lvr1.daemon.health.faults import Faults
+from edge_lvr1.daemon.health.meters import Meters
 from edge_lvr1.daemon.hub import Hub
-from edge_lvr1.daemon.meters import Meters
-from edge_lvr1.daemon.offers import Offers
+from edge_lvr1.daemon.ingest.offers import Offers
 from edge_lvr1.daemon.schedule import Schedule
 from edge_lvr1.daemon.turnstile import Turnstile
+from edge_lvr1.daemon.watching.folders import Folders
 from edge_lvr1.media.decoder import HERE, Decoder
 from edge_lvr1.models.load import Backends
 from edge_lvr1.store.audit import AuditLog

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from edge_lvr1.config import Settings
-from edge_lvr1.daemon.credentials import with_credentials
-from edge_lvr1.daemon.journal import set_up_log
-from edge_lvr1.daemon.notify import notifier_of, passed_sockets
+from edge_lvr1.daemon.host.credentials import with_credentials
+from edge_lvr1.daemon.host.journal import set_up_log
+from edge_lvr1.daemon.host.notify import notifier_of, passed_sockets
 from edge_lvr1.daemon.service import running, summary
 from edge_lvr1.errors import EdgeLvr1Error, SettingsError
 from edge_lvr1.models.load import Backends

@@ -22,7 +22,7 @@ from apscheduler.schedulers.background import BackgroundScheduler  # type: ignor
 from apscheduler.triggers.base import BaseTrigger  # type: ignore[import-untyped]
 from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped]
 
-from edge_lvr1.daemon.faults import Faults
+from edge_lvr1.daemon.health.faults import Faults
 from edge_lvr1.daemon.quiet_hours import QuietHours
 from edge_lvr1.daemon.turnstile import Stopped
 from edge_lvr1.errors import EdgeLvr1Error

@@ -11,32 +11,32 @@ from dataclasses import dataclass
 
 from edge_lvr1.config import Settings
 from edge_lvr1.daemon import keeping
-from edge_lvr1.daemon.answering import Answering
-from edge_lvr1.daemon.api import create_app
 from edge_lvr1.daemon.auditing import say_started, say_stopped, told_models
-from edge_lvr1.daemon.building import Building
 from edge_lvr1.daemon.context import Activity, Context
-from edge_lvr1.daemon.faults import Faults
-from edge_lvr1.daemon.folders import Folders, Holding, check_root, real
-from edge_lvr1.daemon.heartbeat import Heartbeats, Watch
-from edge_lvr1.daemon.indexing import IndexWork, left_over, meaning_of
-from edge_lvr1.daemon.ingest_work import BuildWork, IntakeWork
-from edge_lvr1.daemon.intake import Intake, lost
-from edge_lvr1.daemon.listen import check_path, sole_daemon, tcp_socket, unix_socket
-from edge_lvr1.daemon.meters import Meters
-from edge_lvr1.daemon.model_servers import Away, PatientAgent, PatientCaptioner
-from edge_lvr1.daemon.notify import Notifier, Passed
-from edge_lvr1.daemon.offers import Offers
-from edge_lvr1.daemon.question_work import QuestionWork
-from edge_lvr1.daemon.room import Pausing, Room
+from edge_lvr1.daemon.health.faults import Faults
+from edge_lvr1.daemon.health.heartbeat import Heartbeats, Watch
+from edge_lvr1.daemon.health.meters import Meters
+from edge_lvr1.daemon.health.room import Pausing, Room
+from edge_lvr1.daemon.health.soundness import Soundness
+from edge_lvr1.daemon.host.notify import Notifier, Passed
+from edge_lvr1.daemon.http.api import create_app
+from edge_lvr1.daemon.http.listen import check_path, sole_daemon, tcp_socket, unix_socket
+from edge_lvr1.daemon.http.server import Server
+from edge_lvr1.daemon.http.tokens import load_token, token_path
+from edge_lvr1.daemon.ingest.building import Building
+from edge_lvr1.daemon.ingest.indexing import IndexWork, left_over, meaning_of
+from edge_lvr1.daemon.ingest.ingest_work import BuildWork, IntakeWork
+from edge_lvr1.daemon.ingest.intake import Intake, lost
+from edge_lvr1.daemon.ingest.offers import Offers
+from edge_lvr1.daemon.ingest.zone import check_zones, zone_of
+from edge_lvr1.daemon.questions.answering import Answering
+from edge_lvr1.daemon.questions.model_servers import Away, PatientAgent, PatientCaptioner
+from edge_lvr1.daemon.questions.question_work import QuestionWork
 from edge_lvr1.daemon.schedule import Schedule, look_interval_s
-from edge_lvr1.daemon.server import Server
-from edge_lvr1.daemon.settling import Settling
-from edge_lvr1.daemon.soundness import Soundness
-from edge_lvr1.daemon.tokens import load_token, token_path
 from edge_lvr1.daemon.turnstile import Turnstile
+from edge_lvr1.daemon.watching.folders import Folders, Holding, check_root, real
+from edge_lvr1.daemon.watching.settling import Settling
 from edge_lvr1.daemon.workers import Worker
-from edge_lvr1.daemon.zone import check_zones, zone_of
 from edge_lvr1.errors import DaemonError, StoreDamaged, StoreError
 from edge_lvr1.media.children import decoder_of
 from edge_lvr1.media.clock_reading import rapid_ocr

@@ -9,7 +9,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
-from edge_lvr1.daemon.heartbeat import Heartbeats
+from edge_lvr1.daemon.health.heartbeat import Heartbeats
 
 
 class Stopped(Exception):  # noqa: N818 (not an error: the daemon was asked to end)

@@ -14,8 +14,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from edge_lvr1.daemon.faults import Faults
-from edge_lvr1.daemon.journal import about
+from edge_lvr1.daemon.health.faults import Faults
+from edge_lvr1.daemon.host.journal import about
 from edge_lvr1.daemon.turnstile import Stopped, Turnstile
 from edge_lvr1.errors import EdgeLvr1Error, StoreError
 

@@ -98,7 +98,7 @@ def restore(
     can be restored in turn. Footage that came since is taken in again by the daemon.
     """
     from edge_lvr1.access import Who
-    from edge_lvr1.daemon.listen import sole_daemon
+    from edge_lvr1.daemon.http.listen import sole_daemon
     from edge_lvr1.store.restore import restore as put_back
 
     folder = config.load({"data": data}, config_file).data.absolute()

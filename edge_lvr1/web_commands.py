@@ -29,7 +29,7 @@ def web(
 ) -> None:
     """Print the address to open in a browser, with the token that lets it in."""
     from edge_lvr1.client import Client
-    from edge_lvr1.daemon.tokens import FILE, read_token
+    from edge_lvr1.daemon.http.tokens import FILE, read_token
 
     settings = config.load({"socket": socket}, config_file)
     with Client(settings.socket_path) as client:

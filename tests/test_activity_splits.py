@@ -20,7 +20,7 @@ from statistics import mean
 import pytest
 
 from edge_lvr1.config import Ingest, Tree
-from edge_lvr1.daemon.views import StoredTree
+from edge_lvr1.daemon.questions.views import StoredTree
 from edge_lvr1.demo.scene import Actor, Scene, render
 from edge_lvr1.domain import (
     Answer,

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from edge_lvr1.access import DAEMON
 from edge_lvr1.cli import app
-from edge_lvr1.daemon.listen import sole_daemon
+from edge_lvr1.daemon.http.listen import sole_daemon
 from edge_lvr1.store.audit import AuditLog
 from edge_lvr1.store.backup import Backups
 from edge_lvr1.store.db import Archive

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_lvr1.cases.footage import Found, Source, State, check_footage, look, sources
-from edge_lvr1.daemon.intake import digest
+from edge_lvr1.daemon.ingest.intake import digest
 from edge_lvr1.domain import Confidence, StartSource, TakenFile
 from edge_lvr1.errors import NotFoundError
 from edge_lvr1.media.joining import join

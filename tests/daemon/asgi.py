@@ -13,7 +13,7 @@ import httpx
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from edge_lvr1.daemon.peer import PEER_KEY, Peer
+from edge_lvr1.daemon.http.peer import PEER_KEY, Peer
 
 OWN = Peer(os.getpid(), os.geteuid(), os.getegid())
 

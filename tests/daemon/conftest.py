@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from edge_lvr1.config import Settings
-from edge_lvr1.daemon.api import create_app
 from edge_lvr1.daemon.context import Context
-from edge_lvr1.daemon.offers import Offers
-from edge_lvr1.daemon.settling import Settling
+from edge_lvr1.daemon.http.api import create_app
+from edge_lvr1.daemon.ingest.offers import Offers
 from edge_lvr1.daemon.turnstile import Turnstile
+from edge_lvr1.daemon.watching.settling import Settling
 from edge_lvr1.domain import Part, Recording, StartSource
 from edge_lvr1.media.frames import Footage
 from edge_lvr1.models.load import Backends, tree_of

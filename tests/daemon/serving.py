@@ -9,8 +9,8 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from edge_lvr1.config import Limits
-from edge_lvr1.daemon.listen import tcp_socket, unix_socket
-from edge_lvr1.daemon.server import Server
+from edge_lvr1.daemon.http.listen import tcp_socket, unix_socket
+from edge_lvr1.daemon.http.server import Server
 
 
 @contextmanager

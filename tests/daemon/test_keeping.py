@@ -15,8 +15,8 @@ import pytest
 
 from edge_lvr1.config import Keep, KeepRule, Settings
 from edge_lvr1.daemon import keeping
-from edge_lvr1.daemon.api import create_app
 from edge_lvr1.daemon.context import Context
+from edge_lvr1.daemon.http.api import create_app
 from edge_lvr1.daemon.keeping import BackupJob, LogLimit, Retention, Tidying, backup_folder
 from edge_lvr1.daemon.quiet_hours import QuietHours
 from edge_lvr1.daemon.schedule import NotNow, Schedule, Task
@@ -28,7 +28,7 @@ from edge_lvr1.store.backup import listed
 from edge_lvr1.store.db import Archive
 from tests.daemon.asgi import Http
 from tests.daemon.conftest import STARTS_AT, store
-from tests.daemon.test_questions_api import ask, finish
+from tests.daemon.http.test_questions_api import ask, finish
 
 UTC = timezone.utc
 NIGHT = QuietHours.parse("02:00-05:00")

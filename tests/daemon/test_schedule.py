@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_lvr1.daemon.faults import Faults
+from edge_lvr1.daemon.health.faults import Faults
 from edge_lvr1.daemon.quiet_hours import QuietHours
 from edge_lvr1.daemon.schedule import (
     ClockWatch,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_lvr1.config import Settings
-from edge_lvr1.daemon.indexing import IndexWork
+from edge_lvr1.daemon.ingest.indexing import IndexWork
 from edge_lvr1.daemon.service import running
 from edge_lvr1.errors import StoreDamaged
 from edge_lvr1.models.load import Backends

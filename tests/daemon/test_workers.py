@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from edge_lvr1.daemon.faults import Faults
+from edge_lvr1.daemon.health.faults import Faults
 from edge_lvr1.daemon.turnstile import Stopped, Turnstile
 from edge_lvr1.daemon.workers import Owed, Worker, told_of
 from edge_lvr1.errors import StoreError, StoreFull

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from edge_lvr1.config import Ingest, Settings
-from edge_lvr1.daemon.answering import Answering
-from edge_lvr1.daemon.building import Building
 from edge_lvr1.daemon.context import Context
-from edge_lvr1.daemon.ingest_work import BuildWork, IntakeWork
-from edge_lvr1.daemon.intake import Intake
-from edge_lvr1.daemon.model_servers import Away
-from edge_lvr1.daemon.question_work import QuestionWork
+from edge_lvr1.daemon.ingest.building import Building
+from edge_lvr1.daemon.ingest.ingest_work import BuildWork, IntakeWork
+from edge_lvr1.daemon.ingest.intake import Intake
+from edge_lvr1.daemon.questions.answering import Answering
+from edge_lvr1.daemon.questions.model_servers import Away
+from edge_lvr1.daemon.questions.question_work import QuestionWork
 from edge_lvr1.domain import Node, Question, Verdict
 from edge_lvr1.errors import StoreError, StoreFull
 from edge_lvr1.media.decoder import HERE

@@ -11,7 +11,7 @@ import pytest
 
 from edge_lvr1.config import Ingest
 from edge_lvr1.daemon.context import Context
-from edge_lvr1.daemon.folders import Folders, Holding
+from edge_lvr1.daemon.watching.folders import Folders, Holding
 from edge_lvr1.store.builds import BuildState
 from edge_lvr1.store.presence import Presence
 from edge_lvr1.store.queues import JobState

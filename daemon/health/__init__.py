@@ -1,0 +1,1 @@
+"""How the daemon is: faults, room, signs of life, numbers."""

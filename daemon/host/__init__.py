@@ -1,0 +1,1 @@
+"""What passes between the daemon and systemd: readiness, sockets, the journal, credentials."""

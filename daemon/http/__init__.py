@@ -1,0 +1,1 @@
+"""The socket: who may do what, within which limits, and the routes."""
