@@ -106,11 +106,15 @@ def _same(shown: str, token: str) -> bool:
 
 
 def _make(path: Path) -> None:
-    """Write a new token beside its place and link it there; one that is there stays."""
+    """Write a new token beside its place and link it there; one that is there stays.
+
+    The data folder is this daemon's alone: what lies beside is of one that was killed.
+    """
+    for left in path.parent.glob(f".{path.name}.*"):
+        left.unlink(missing_ok=True)
     if path.exists():
         return
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.unlink(missing_ok=True)
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:
