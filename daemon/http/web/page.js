@@ -203,7 +203,7 @@ async function recordingDetails(recording) {
     `start from ${recording.start_source} (${recording.confidence})`,
     `${recording.files.length} ${recording.files.length === 1 ? "file" : "files"}`,
     `captioner asked ${recording.calls_made} times, ${recording.calls_saved} captions without it`,
-    recording.remark, recording.reason,
+    recording.remark, recording.reason, recording.hold ? `held: ${recording.hold.reason}` : "",
   ].filter((one) => one).join("; "), "faint")];
   if (activity) told.push(activityCurve(activity, recording.duration_s));
   told.push(timeline(tree));
@@ -247,7 +247,7 @@ function choice(value, text) {
 
 function showRecordings(recordings) {
   for (const recording of recordings) {
-    const version = `${recording.state} ${recording.captions} ${recording.files.length}`;
+    const version = `${recording.state} ${recording.captions} ${recording.files.length} ${recording.hold?.reason ?? ""}`;
     if (shown.get(recording.id) === version) continue;
     const before = at(`recording-${recording.id}`);
     const box = recordingBox(recording, before ? before.open : shown.size < OPEN_AT_FIRST);
@@ -288,10 +288,12 @@ async function reload() {
     at("status").textContent = `${status.complete} of ${status.recordings} recordings complete, `
       + `${status.queryable} can be asked, ${status.settling} files settling, `
       + `captioner ${status.captioner}, agent ${status.agent}`;
+    at("faults").replaceChildren(...status.faults.map((fault) => make("li", fault.sentence, "error")));
     showRecordings(listed.recordings);
     showJobs(status, failed.jobs);
   } catch (error) {
     at("status").textContent = `the daemon does not answer (${error.message})`;
+    at("faults").replaceChildren();
   }
   setTimeout(reload, RELOAD_MS);
 }
