@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from edge_lvr1.config import Settings
 from edge_lvr1.daemon.host.credentials import with_credentials
 from edge_lvr1.daemon.host.journal import set_up_log
+from edge_lvr1.daemon.host.memory import keep_little
 from edge_lvr1.daemon.host.notify import notifier_of, passed_sockets
 from edge_lvr1.daemon.service import running, summary
 from edge_lvr1.errors import EdgeLvr1Error, SettingsError
@@ -28,6 +29,7 @@ FAILED, USAGE = 1, 2
 def run(settings: Settings, backends: Backends | None = None) -> int:
     """Serve until a signal asks to end; the exit code: 0, 1 failed, 2 for bad settings."""
     set_up_log(settings.log_level)
+    keep_little()
     if sys.__stderr__ is not None:
         faulthandler.enable(sys.__stderr__)  # a watchdog's SIGABRT tells where every thread was
     notifier = notifier_of(os.environ, os.getpid())
