@@ -1,4 +1,4 @@
-"""What the C library keeps of memory that was freed: little, so that a daemon of months stays small.
+"""What the C library keeps of freed memory: little, so that a daemon of months stays small.
 
 glibc gives each thread an arena of its own, and keeps what is freed in it. With two dozen
 threads that decode, caption and answer by turns, that grew the daemon by a tenth in minutes.
