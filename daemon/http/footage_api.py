@@ -17,7 +17,7 @@ from PIL import Image
 from edge_lvr1.access import Role
 from edge_lvr1.daemon.context import Context
 from edge_lvr1.daemon.http.access_rules import needs, who_of
-from edge_lvr1.daemon.http.schemas import (
+from edge_lvr1.daemon.http.footage_schemas import (
     ActivityOut,
     HitOut,
     HitsOut,

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from edge_lvr1.access import Role
 from edge_lvr1.daemon.context import Context
 from edge_lvr1.daemon.http.access_rules import needs, who_of
-from edge_lvr1.daemon.http.schemas import HoldOut, Shown, hold_out
+from edge_lvr1.daemon.http.footage_schemas import HoldOut, hold_out
+from edge_lvr1.daemon.http.schemas import Shown
 from edge_lvr1.daemon.keeping import back_up, backup_folder
 from edge_lvr1.daemon.turnstile import Stopped
 from edge_lvr1.errors import DaemonError, QuestionError

@@ -19,7 +19,7 @@ from edge_lvr1.access import Role
 from edge_lvr1.config import Questions
 from edge_lvr1.daemon.context import Context
 from edge_lvr1.daemon.http.access_rules import needs, role_of, told_who, who_of
-from edge_lvr1.daemon.http.schemas import (
+from edge_lvr1.daemon.http.question_schemas import (
     AcceptedOut,
     AnswerOut,
     QuestionIn,

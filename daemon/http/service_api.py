@@ -16,7 +16,7 @@ from edge_lvr1.daemon.context import Context, Doing, program_version
 from edge_lvr1.daemon.health.metrics import DaemonMetrics
 from edge_lvr1.daemon.http.access_rules import needs, role_of, who_of
 from edge_lvr1.daemon.http.confined import confined, roots_of
-from edge_lvr1.daemon.http.schemas import (
+from edge_lvr1.daemon.http.service_schemas import (
     FaultOut,
     HealthOut,
     JobOut,

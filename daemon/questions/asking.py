@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone, tzinfo
 
 from edge_lvr1.config import Questions
-from edge_lvr1.daemon.http.schemas import QuestionIn
+from edge_lvr1.daemon.http.question_schemas import QuestionIn
 from edge_lvr1.daemon.questions.asked_scope import narrowed
 from edge_lvr1.daemon.questions.cameras import no_camera
 from edge_lvr1.daemon.questions.moments import iso_moment, moment_of

@@ -11,7 +11,7 @@ import pytest
 
 from edge_lvr1.config import Questions
 from edge_lvr1.daemon.context import Context
-from edge_lvr1.daemon.http.schemas import QuestionIn
+from edge_lvr1.daemon.http.question_schemas import QuestionIn
 from edge_lvr1.daemon.questions.asking import question_of
 from edge_lvr1.daemon.questions.moments import moment_of
 from edge_lvr1.domain import Question

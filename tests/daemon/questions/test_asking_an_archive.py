@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from edge_lvr1.config import Ingest, Questions, Settings
-from edge_lvr1.daemon.http.schemas import QuestionIn
+from edge_lvr1.daemon.http.question_schemas import QuestionIn
 from edge_lvr1.daemon.questions.answering import Answering
 from edge_lvr1.daemon.questions.asking import question_of
 from edge_lvr1.domain import Answer, Caption, Part, StartSource, Step, Verdict
