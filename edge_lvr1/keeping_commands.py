@@ -116,14 +116,20 @@ def restore(
         }
         out.out(json_text(found), highlight=False)
         return
-    out.print(plain(f"{folder} is as it was in {backup}, {done.entries} audit entries"))
+    out.print(
+        plain(f"{folder} is as it was in {backup}, {done.entries} audit entries"), soft_wrap=True
+    )
     if done.aside is not None:
-        out.print(plain(f"what was there is kept in {done.aside}"))
+        out.print(plain(f"what was there is kept in {done.aside}"), soft_wrap=True)
     if done.newer is None:
-        out.print(plain(f"what it had that the backup has not cannot be told: {done.why}"))
+        out.print(
+            plain(f"what it had that the backup has not cannot be told: {done.why}"), soft_wrap=True
+        )
     elif done.newer:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(done.newer.items()))
-        out.print(plain(f"it had {sum(done.newer.values())} later entries: {kinds}"))
+        out.print(
+            plain(f"it had {sum(done.newer.values())} later entries: {kinds}"), soft_wrap=True
+        )
 
 
 def _user() -> str:
@@ -137,7 +143,7 @@ def _show(found: dict[str, Any], sentence: str, as_json: bool) -> None:
     if as_json:
         out.out(json_text(found), highlight=False)
     else:
-        out.print(plain(sentence))
+        out.print(plain(sentence), soft_wrap=True)
 
 
 def _listed(found: list[dict[str, Any]]) -> Any:  # noqa: ANN401 (a renderable)

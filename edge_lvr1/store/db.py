@@ -152,6 +152,7 @@ class Archive:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self._migrated:
                 check_place(self.path)
+            new = not (self.path.exists() and self.path.stat().st_size)
             # isolation_level=None: transactions begin only where this module says BEGIN.
             # check_same_thread=False: `close` runs in one thread for all.
             connection = sqlite3.connect(
@@ -170,8 +171,10 @@ class Archive:
         except sqlite3.DatabaseError as error:
             raise _explained(error, self.path) from error
         try:
-            # Counts for a new file only, and before anything is in it. Costs 0.1 % of the room.
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            if new:
+                # Counts before anything is in the file. Costs 0.1 % of the room; asked of a
+                # file that is there, it wants to write.
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")
