@@ -53,7 +53,8 @@ class Settling:
         self._clock = clock
         self._roots = tuple(roots)
         self._pending: dict[Path | None, dict[Path, _Sighting]] = {}
-        self._taken: dict[Path | None, dict[Path, WholeFile]] = {}
+        # Of all files there are, for months: text and numbers take a third of what paths do.
+        self._taken: dict[Path | None, dict[str, tuple[int, int]]] = {}
         self._lock = threading.Lock()
 
     def root_of(self, path: Path) -> Path | None:
@@ -72,7 +73,7 @@ class Settling:
             if file is None:
                 self._forget(root, path)
                 return False
-            if self._taken.get(root, {}).get(path) == file:
+            if self._taken.get(root, {}).get(str(path)) == (file.size_bytes, file.mtime_ns):
                 return False
             pending = self._pending.setdefault(root, {})
             known = pending.get(path)
@@ -100,13 +101,13 @@ class Settling:
     def put_back(self, file: WholeFile) -> None:
         """Undo a hand-out that came to nothing, so that the file is seen again."""
         with self._lock:
-            self._taken.get(self.root_of(file.path), {}).pop(file.path, None)
+            self._taken.get(self.root_of(file.path), {}).pop(str(file.path), None)
 
     def forget_others(self, root: Path, present: Collection[str]) -> None:
         """Forget the files of a root that were taken once and are not there any more."""
         with self._lock:
             taken = self._taken.get(root, {})
-            for path in [path for path in taken if str(path) not in present]:
+            for path in [path for path in taken if path not in present]:
                 del taken[path]
 
     def pending(self, root: Path | None = None) -> int:
@@ -140,12 +141,13 @@ class Settling:
             if known_now is not known or now_s - known.since_s < self._settle_s:
                 return False
             del pending[path]
-            self._taken.setdefault(root, {})[path] = known.file
+            stood = (known.file.size_bytes, known.file.mtime_ns)
+            self._taken.setdefault(root, {})[str(path)] = stood
             return True
 
     def _forget(self, root: Path | None, path: Path) -> None:
         self._pending.get(root, {}).pop(path, None)
-        self._taken.get(root, {}).pop(path, None)
+        self._taken.get(root, {}).pop(str(path), None)
 
 
 def look(path: Path) -> WholeFile | None:
