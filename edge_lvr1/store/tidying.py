@@ -57,7 +57,10 @@ def give_back(archive: Archive) -> Iterator[int]:
 def learn(archive: Archive) -> None:
     """Have the planner's statistics brought up to date where they are stale."""
     archive.rows(f"PRAGMA analysis_limit = {_ROWS_LOOKED_AT}")
-    archive.rows("PRAGMA optimize")
+    # It reads before it writes: without a write transaction from the start it would fail where
+    # somebody writes in between, instead of waiting.
+    with archive.transaction() as db:
+        db.execute("PRAGMA optimize").fetchall()
 
 
 def empty_log(archive: Archive) -> bool:
