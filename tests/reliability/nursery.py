@@ -33,6 +33,7 @@ from edge_lvr1.models.load import load_backends
 from edge_lvr1.store import postings
 from edge_lvr1.store.backup import Backups
 from edge_lvr1.store.vectors import Vectors
+from tests.reliability import memory_probe
 from tests.reliability.points import Point, Points
 
 SEALED_FROM = 4  # captions that may be open
@@ -68,6 +69,9 @@ def serve(told: dict[str, Any]) -> int:
             Backups(Path(told["backup"]), "tests", time.time).make(Path(told["into"]))
         points.tell(Path(told["log"]).with_name("counts"))
         return 0
+    if "probe_s" in told:
+        probe = Path(told["log"]).with_name("memory")
+        memory_probe.begin(probe, told["probe_s"], told.get("traced", False))
     if told.get("sealing", True):
         postings.due.__defaults__ = (SEALED_FROM,)
         Vectors.due.__defaults__ = (SEALED_FROM,)

@@ -13,7 +13,7 @@ from tests.reliability.points import Point, default_vfs
 
 SEED = "kill"
 MANY = 200
-EXPORTS = 30  # of them
+EXPORTS, WRITES, TIMES = 30, 30, 20  # of them
 CUTS = 30
 SOONEST_S = 0.2
 
@@ -108,9 +108,9 @@ def test_200_kills_lose_nothing(killer: Killer, whole: Whole) -> None:
         # Every tenth is killed once more while it comes back.
         again = [Point("commit", dice.randint(1, 12), "after")] if number % 10 == 0 else []
         outcomes.append(killer.killed_at([point, *again]))
-    left = MANY - len(outcomes)
-    outcomes += [killer.killed_at([one]) for one in points_of(whole.counts, "write", left // 2)]
-    times = random_times(whole.seconds * 0.9, MANY - len(outcomes), SEED)
+    writes = max(WRITES, (MANY - len(outcomes)) // 2)
+    outcomes += [killer.killed_at([one]) for one in points_of(whole.counts, "write", writes)]
+    times = random_times(whole.seconds * 0.9, max(TIMES, MANY - len(outcomes)), SEED)
     outcomes += [in_time(killer.killed_after, seconds) for seconds in times]
 
     kinds = Counter(one.point.split(":")[0].split(" ")[0] for one in outcomes if one.reached)
