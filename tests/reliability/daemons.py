@@ -24,24 +24,34 @@ from tests.reliability.points import Point, Synced
 class Nursery:
     """A process that forks daemons, one at a time."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+        self._said = b""
 
     def run(self, told: dict[str, Any]) -> int:
         """Fork a daemon; its process id."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(told) + "\n")
+        self._process.stdin.write(json.dumps(told).encode() + b"\n")
         self._process.stdin.flush()
         line = self.line(WITHIN_S)
         assert line, "the nursery started no process"
         return int(line)
 
     def line(self, within_s: float) -> str | None:
-        """The next line that it says; None where it says nothing."""
+        """The next line that it says; None where it says nothing, "" where it has ended."""
         assert self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], within_s)[0]:
-            return None
-        return self._process.stdout.readline()
+        pipe = self._process.stdout.fileno()
+        while b"\n" not in self._said:
+            # Not through the file object: two lines may come at once, and one would wait in
+            # its buffer, unseen by select.
+            if not select.select([pipe], [], [], within_s)[0]:
+                return None
+            said = os.read(pipe, 4096)
+            if not said:
+                return ""
+            self._said += said
+        line, _, self._said = self._said.partition(b"\n")
+        return line.decode()
 
 
 @contextmanager
@@ -55,12 +65,10 @@ def nursery() -> Iterator[Nursery]:
         env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
-        bufsize=1,
     ) as process:
         found = Nursery(process)
         try:
-            assert found.line(WITHIN_S) == "ready\n"
+            assert found.line(WITHIN_S) == "ready"
             yield found
         finally:
             process.kill()
