@@ -27,7 +27,8 @@ def retry_routes(context: Context) -> APIRouter:
     def retried(request: Request, jobs: int, recordings: int, **what: int) -> RetriedOut:
         if jobs or recordings:
             told = {"jobs": jobs, "recordings": recordings, **what}
-            context.audit.add(RETRIED, who_of(request.scope), **told)
+            # Told as accepted: it waits for the disk, and with it what was queued before.
+            context.audit.add_for_good(RETRIED, who_of(request.scope), **told)
             context.turnstile.news()
         return RetriedOut(jobs=jobs, recordings=recordings)
 

@@ -75,7 +75,8 @@ def service_routes(context: Context) -> APIRouter:
             path = confined(path, roots_of(context.settings))
         outcome = context.offers.explicit(path, offered.priority)
         told = {"path": path, "taken": len(outcome.taken), "refused": len(outcome.refused)}
-        context.audit.add("file.offered", who_of(request.scope), **told)
+        # Told as accepted, so that it waits for the disk; the jobs before it do with it.
+        context.audit.add_for_good("file.offered", who_of(request.scope), **told)
         doing = context.activity.now()
         return OfferedOut(
             taken=[_job(job, doing) for job in outcome.taken],
