@@ -44,18 +44,16 @@ class DaemonMetrics(Collector):
 
 
 def _archive(context: Context) -> Families:
-    progress = context.trees.all_progress().values()
-    yield _one("edge_lvr1_recordings", "Recordings", len(progress))
-    complete = sum(one.complete for one in progress)
+    totals = context.trees.totals()
+    yield _one("edge_lvr1_recordings", "Recordings", totals.recordings)
     yield _one(
-        "edge_lvr1_recordings_complete", "Recordings whose every node has a caption", complete
+        "edge_lvr1_recordings_complete",
+        "Recordings whose every node has a caption",
+        totals.complete,
     )
-    yield _one("edge_lvr1_captions", "Captions", sum(one.captioned for one in progress))
-    yield _one("edge_lvr1_captions_wanted", "Nodes", sum(one.total for one in progress))
-    made, saved = (
-        sum(one.calls_made for one in progress),
-        sum(one.calls_saved for one in progress),
-    )
+    yield _one("edge_lvr1_captions", "Captions", totals.captioned)
+    yield _one("edge_lvr1_captions_wanted", "Nodes", totals.nodes)
+    made, saved = totals.calls_made, totals.calls_saved
     yield _one("edge_lvr1_captions_made", "Captions that the captioner was asked for", made)
     yield _one("edge_lvr1_captions_saved", "Captions that needed no captioner", saved)
     row = context.archive.row(

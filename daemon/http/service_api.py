@@ -31,7 +31,7 @@ from edge_lvr1.daemon.http.service_schemas import (
     StatusOut,
 )
 from edge_lvr1.errors import NotFoundError
-from edge_lvr1.store.queues import BuildState, Job, JobState, QuestionState
+from edge_lvr1.store.queues import Job, JobState, QuestionState
 
 MOST_ROWS = 1000
 _JOB_STATES = {JobState.LEASED: "running"}
@@ -132,7 +132,7 @@ def _status(context: Context) -> StatusOut:
     settings = context.settings
     doing = context.activity.now()
     current = _current(context, doing)
-    progress = context.trees.all_progress().values()
+    totals = context.trees.totals()
     return StatusOut(
         version=program_version(),
         pid=os.getpid(),
@@ -147,12 +147,12 @@ def _status(context: Context) -> StatusOut:
             ModelOut(role=one.role, name=one.name, loaded=one.loaded, memory_mb=one.memory_mb)
             for one in context.backends.residency.states()
         ],
-        recordings=len(progress),
-        open=sum(one.state == BuildState.OPEN.value for one in progress),
-        calls_made=sum(one.calls_made for one in progress),
-        calls_saved=sum(one.calls_saved for one in progress),
-        queryable=sum(one.queryable for one in progress),
-        complete=sum(one.complete for one in progress),
+        recordings=totals.recordings,
+        open=totals.open,
+        calls_made=totals.calls_made,
+        calls_saved=totals.calls_saved,
+        queryable=totals.queryable,
+        complete=totals.complete,
         settling=context.offers.pending(),
         jobs={
             _JOB_STATES.get(state, state.value): count

@@ -174,7 +174,7 @@ class Answering:
     def _nothing_to_ask(self, question: Question, told: Sequence[str], waiting: bool) -> Answer:
         if waiting:
             why = "the footage in question is still being taken in; ask again later"
-        elif self.trees.recordings():
+        elif self.trees.count():
             why = "no recording lies in the times and cameras asked about"
             why += f"; {question.read_as}" if question.read_as else ""
         else:

@@ -158,7 +158,7 @@ def _deadline(asked: QuestionIn, now: datetime) -> datetime | None:
 def _check_cameras(cameras: Sequence[str], trees: Trees) -> None:
     if not cameras:
         return
-    known = sorted({recording.camera for recording in trees.recordings()})
+    known = trees.cameras()
     for camera in cameras:
         if camera not in known:
             raise no_camera(camera, known)

@@ -51,6 +51,19 @@ class Progress(NamedTuple):
     reason: str = ""
 
 
+class Totals(NamedTuple):
+    """Of all recordings together: how many there are, and what `Progress` tells of each."""
+
+    recordings: int
+    open: int
+    queryable: int
+    complete: int
+    captioned: int
+    nodes: int
+    calls_made: int
+    calls_saved: int
+
+
 class Trees:
     """The recordings of an archive."""
 
@@ -288,10 +301,11 @@ class Trees:
             raise _no_recording(recording)
         return _progress(row)
 
-    def all_progress(self) -> dict[int, Progress]:
-        """How far each recording is, by its number."""
-        rows = self.archive.rows(f"SELECT id, {_PROGRESS} FROM recordings")
-        return {row["id"]: _progress(row) for row in rows}
+    def totals(self) -> Totals:
+        """How far all recordings are together; summed up by the database, however many."""
+        row = self.archive.row(_TOTALS)
+        assert row is not None  # an aggregate always has its row
+        return Totals(**row)
 
     def _parts(self, recordings: Sequence[int]) -> dict[int, list[Part]]:
         parts: dict[int, list[Part]] = {}
@@ -344,6 +358,14 @@ def _progress(row: Mapping[str, Any]) -> Progress:
 
 
 _PROGRESS = "captioned, nodes, high_captioned, width, calls_made, calls_saved, state, reason"
+_TOTALS = (
+    "SELECT count(*) AS recordings, coalesce(sum(state = 'open'), 0) AS open, "
+    "coalesce(sum(0 < width AND width = high_captioned), 0) AS queryable, "
+    "coalesce(sum(0 < nodes AND nodes = captioned), 0) AS complete, "
+    "coalesce(sum(captioned), 0) AS captioned, coalesce(sum(nodes), 0) AS nodes, "
+    "coalesce(sum(calls_made), 0) AS calls_made, coalesce(sum(calls_saved), 0) AS calls_saved "
+    "FROM recordings"
+)
 _INSERT_NODE = "INSERT INTO nodes(recording, h, m, l, start_s, end_s) VALUES (?, ?, ?, ?, ?, ?)"
 _NODE = "h = ? AND m = ? AND l = ?"
 _LEVEL = {Level.HIGH: "m = 0", Level.MEDIUM: "m > 0 AND l = 0", Level.LOW: "l > 0"}

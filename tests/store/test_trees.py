@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge_lvr1.domain import Level, NodeId, Scope, StartSource
 from edge_lvr1.errors import NotFoundError
 from edge_lvr1.store.db import Archive
-from edge_lvr1.store.trees import Progress, Trees
+from edge_lvr1.store.trees import Progress, Totals, Trees
 from edge_lvr1.tree.plan import plan_tree
 from tests.store.footage import NOON, add, caption, part
 
@@ -187,6 +187,23 @@ def test_recording_is_queryable_from_its_high_captions_on(trees: Trees) -> None:
     for node in plan.nodes:
         trees.put_caption(recording.id, caption(node))
     assert trees.progress(recording.id) == Progress(14, 14, True, True, calls_made=14)
+
+
+def test_totals_are_those_of_all_recordings(trees: Trees) -> None:
+    assert trees.totals() == Totals(0, 0, 0, 0, 0, 0, 0, 0)
+    numbers = [add(trees, name).id for name in ("aa", "bb", "cc")]
+    for node in trees.plan(numbers[0]).nodes:
+        trees.put_caption(numbers[0], caption(node))
+    for node in trees.plan(numbers[1]).at(Level.HIGH):
+        trees.put_caption(numbers[1], caption(node))
+
+    each = [trees.progress(number) for number in numbers]
+    totals = trees.totals()
+
+    assert (totals.recordings, totals.queryable, totals.complete) == (3, 2, 1)
+    assert totals.captioned == sum(one.captioned for one in each)
+    assert totals.nodes == sum(one.total for one in each)
+    assert totals.open == sum(one.state == "open" for one in each)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)

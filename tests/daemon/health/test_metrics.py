@@ -142,7 +142,7 @@ def test_database_in_trouble_leaves_the_machine_to_be_told(
     def broken() -> None:
         raise StoreError("the disk is full")
 
-    monkeypatch.setattr(type(context.trees), "all_progress", lambda self: broken())
+    monkeypatch.setattr(type(context.trees), "totals", lambda self: broken())
 
     found = told(context)
 
