@@ -59,8 +59,9 @@ class Answering:
             for one in self.trees.recordings(question.scope)
             if question.scope.overlaps(one.starts_at, one.wall_clock(one.duration_s))
         ]
-        ready = [one for one in recordings if self.trees.progress(one.id).queryable]
-        skipped = [self._skipped(one) for one in recordings if one not in ready]
+        queryable = {one.id for one in recordings if self.trees.progress(one.id).queryable}
+        ready = [one for one in recordings if one.id in queryable]
+        skipped = [self._skipped(one) for one in recordings if one.id not in queryable]
         skipped += self._waiting_files(question.scope)
         missing = self._gaps(question, recordings)
         if not ready:
@@ -132,8 +133,7 @@ class Answering:
             for one in scope.times or (TimeSpan(scope.since, until),)
             if one.since < until
         ]
-        known = self.trees.recordings()
-        cameras = scope.cameras or tuple(sorted({one.camera for one in known}))
+        cameras = scope.cameras or tuple(self.trees.cameras())
         found = gaps(recordings, cameras, times)
         zone = scope.since.tzinfo
         told = [

@@ -38,7 +38,9 @@ def question_of(
         for name, written in (("since", asked.since), ("until", asked.until))
     )
     scope = scope_of(trees, asked.recording, asked.cameras, since, until)
-    read = narrowed(text, scope, list(trees.recordings()), now)
+    # Words are read against all footage, unless a recording was named.
+    footage = trees.recordings() if scope.recording is None else []
+    read = narrowed(text, scope, footage, now)
     return Question(
         id=secrets.token_hex(6),
         text=text,
