@@ -144,15 +144,7 @@ class IngestQueue:
 
     def release(self, job: Job) -> bool:
         """Give a job back as it is; False where the lease was lost."""
-        with self._archive.transaction() as db:
-            row = _JOBS.held(db, "id", job.id, job.lease)
-            if row is None:
-                return False
-            if _changed(row, job):
-                _requeue(db, row)
-            else:
-                _JOBS.settle(db, row, JobState.QUEUED.value)
-            return True
+        return self._give_back(job)
 
     def release_all(self) -> int:
         """Queue all leased jobs again: for a daemon that starts, when no worker can live."""
@@ -179,15 +171,7 @@ class IngestQueue:
 
     def wait(self, job: Job) -> bool:
         """Give a job back until its folder is there again; False where the lease was lost."""
-        with self._archive.transaction() as db:
-            row = _JOBS.held(db, "id", job.id, job.lease)
-            if row is None:
-                return False
-            if _changed(row, job):
-                _requeue(db, row)
-            else:
-                _JOBS.settle(db, row, JobState.QUEUED.value, held=1)
-            return True
+        return self._give_back(job, held=1)
 
     def retry(self, job: int) -> bool | None:
         """Try a failed job again, with new attempts; False where it did not fail.
@@ -314,6 +298,17 @@ class IngestQueue:
                 [self._clock(), self._clock() + self._longest_wait_s()],
             )
         )
+
+    def _give_back(self, job: Job, **changes: int) -> bool:
+        with self._archive.transaction() as db:
+            row = _JOBS.held(db, "id", job.id, job.lease)
+            if row is None:
+                return False
+            if _changed(row, job):
+                _requeue(db, row)
+            else:
+                _JOBS.settle(db, row, JobState.QUEUED.value, **changes)
+            return True
 
     def _set_held(self, folder: str, *, held: bool) -> int:
         changed = 0
