@@ -20,7 +20,7 @@ from edge_lvr1.access import Role
 from edge_lvr1.daemon.context import Context, program_version
 from edge_lvr1.daemon.http.access_rules import Rules
 from edge_lvr1.daemon.http.evidence_api import evidence_routes
-from edge_lvr1.daemon.http.footage_api import footage_routes, search_routes
+from edge_lvr1.daemon.http.footage_api import footage_routes, picture_routes, search_routes
 from edge_lvr1.daemon.http.guard import Guard
 from edge_lvr1.daemon.http.keeping_api import keeping_routes
 from edge_lvr1.daemon.http.questions_api import question_routes
@@ -70,6 +70,7 @@ def create_app(context: Context, token: str | None = None) -> FastAPI:
     for router in (
         question_routes,
         footage_routes,
+        picture_routes,
         search_routes,
         retry_routes,
         service_routes,

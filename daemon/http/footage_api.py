@@ -91,6 +91,14 @@ def footage_routes(context: Context) -> APIRouter:
             switches=[(switch.time_s, switch.kind) for switch in found.switches],
         )
 
+    return routes
+
+
+def picture_routes(context: Context) -> APIRouter:
+    """Clips and thumbnails, below /v1/recordings."""
+    routes = APIRouter(prefix="/v1", tags=["footage"], dependencies=[needs(Role.ASK)])
+    trees = context.trees
+
     @routes.get("/recordings/{recording}/clip", response_class=StreamingResponse)
     def clip(
         recording: int, start_s: Seconds, end_s: Seconds, request: Request, exact: bool = False
