@@ -224,7 +224,7 @@ def _compose(
         lambda: 0 if agent_away.waiting() else questions.queued(),
         Heartbeats(settings.limits.stuck_s),
     )
-    settling = Settling(settings.ingest.settle_s, time.monotonic, settings.watch)
+    settling = Settling(settings.ingest.settle_s, time.monotonic, settings.watch, jobs.known)
     offers = Offers(settling, jobs, turnstile.news)
     jobs.unhold_all()
     builds.unhold_all()

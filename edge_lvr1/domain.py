@@ -187,7 +187,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What one camera saw without a gap: one or more parts end to end."""
+    """What one camera saw without a gap: one or more parts end to end.
+
+    `parts` is () where not its files but only the recording was asked for.
+    """
 
     id: int
     camera: str

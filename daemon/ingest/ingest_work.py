@@ -99,7 +99,7 @@ class IntakeWork:
             log.info("ingest: %s changed meanwhile; waiting until it stands still", name)
             reason = "it was still being written; it is taken when it stands still"
             self.owed.store(lambda: jobs.fail(job, reason, False))
-            self.context.offers.saw(Path(job.path))
+            self.context.offers.saw([job.path])
         except (MediaError, NotFoundError, PermissionError) as error:
             self._failed(job, name, _sentence(error), retry=False)
         except (EdgeLvr1Error, OSError) as error:

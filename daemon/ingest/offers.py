@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_lvr1.daemon.watching.candidates import UNFINISHED, hidden, wanted
 from edge_lvr1.daemon.watching.settling import Settling, look
-from edge_lvr1.errors import EdgeLvr1Error, NotFoundError, QuestionError
+from edge_lvr1.errors import NotFoundError, QuestionError
 from edge_lvr1.store.ingest import NAMED
 from edge_lvr1.store.queues import IngestQueue, Job
 
@@ -47,28 +47,26 @@ class Offers:
         """Have `wake` called with a root, None outside all, when files of it are waited for."""
         self._waiting = wake
 
-    def saw(self, path: Path) -> None:
-        """A file was seen in a watched folder, or changed while it was being taken in."""
-        if self._settling.saw(path):
-            self._waiting(self._settling.root_of(path))
+    def saw(self, paths: Sequence[str]) -> None:
+        """Files were seen in a watched folder, or changed while they were being taken in.
 
-    def saw_all(self, root: Path, present: Collection[str]) -> None:
-        """A whole walk of a root saw these paths, and no others."""
-        self._settling.forget_others(root, present)
+        Raises StoreError.
+        """
+        for root in self._settling.saw(paths):
+            self._waiting(root)
+
+    def settling(self, root: Path) -> int:
+        """How many files of a root are waited for until they stand still."""
+        return self._settling.pending(root)
 
     def settle(self, root: Path | None = None) -> bool:
         """Queue the files of a root that stood still; whether others are still waited for.
 
         None: those outside all roots. Raises StoreError.
         """
-        whole = self._settling.take_whole(root)
-        for place, file in enumerate(whole):
-            try:
-                job = self._jobs.offer(str(file.path), file.size_bytes, file.mtime_ns)
-            except EdgeLvr1Error:
-                for left in whole[place:]:  # the next rescan brings them again
-                    self._settling.put_back(left)
-                raise
+        for file in self._settling.take_whole(root):
+            # Where it cannot be stored, the next rescan brings it again.
+            job = self._jobs.offer(file.path, file.size_bytes, file.mtime_ns)
             if job is not None:
                 log.info("watch: %s is whole (%d bytes)", file.path, file.size_bytes)
                 self._news()
@@ -96,8 +94,7 @@ class Offers:
         except OSError as error:
             return Offered((), (Refused(path, _unreadable(error)),))
         found = _files(top) if stat.S_ISDIR(mode) else iter([top])
-        known = {job.path: job for job in self._jobs.jobs()}
-        outcomes = [self._take(file, known, priority) for file in found]
+        outcomes = [self._take(file, priority) for file in found]
         if not outcomes:
             outcomes = [Refused(path, "the folder holds no files that could be footage")]
         self._news()
@@ -106,12 +103,12 @@ class Offers:
             tuple(entry for entry in outcomes if isinstance(entry, Refused)),
         )
 
-    def _take(self, path: Path, known: Mapping[str, Job], priority: int) -> Job | Refused:
+    def _take(self, path: Path, priority: int) -> Job | Refused:
         name = str(path)
         if path.suffix.lower() in UNFINISHED or hidden(path.name):
             return Refused(name, "its name says that it is unfinished or hidden; rename it first")
         try:
-            file = look(path)
+            file = look(name)
         except OSError as error:
             return Refused(name, _unreadable(error))
         if file is None:
@@ -120,7 +117,7 @@ class Offers:
             return Refused(name, "it cannot be read by the daemon's user; check its permissions")
         job = self._jobs.offer(name, file.size_bytes, file.mtime_ns, again=True, priority=priority)
         # Not offered anew: it is here already, or is just being taken in.
-        return job or known.get(name) or Refused(name, "it was offered twice at once; try again")
+        return job or self._jobs.of_path(name) or Refused(name, "its job was removed; try again")
 
 
 def _files(top: Path) -> Iterator[Path]:

@@ -20,6 +20,7 @@ from edge_lvr1.navigator.scope import Reading, gaps, read
 from edge_lvr1.navigator.words import telling, widened
 from edge_lvr1.prompts import NOT_FOUND
 from edge_lvr1.store.db import Archive
+from edge_lvr1.store.overview import Outline, Overview
 from edge_lvr1.store.queues import IngestQueue, JobState
 from edge_lvr1.store.search import Hit, search
 from edge_lvr1.store.trees import Trees
@@ -28,7 +29,7 @@ from edge_lvr1.tree.build import Builder
 
 _HITS = 2000  # of all recordings together
 _OWN_HITS, _MOST_ALONE = 5, 100  # of each of so many recordings that had none among these
-_NAMED_FILES = 5
+_NAMED_FILES, _NAMED_RECORDINGS = 5, 5
 _NAMED_GAPS = 10
 
 
@@ -54,16 +55,14 @@ class Answering:
         cancelled: Callable[[], bool],
     ) -> Answer:
         """Ask the recordings that can be asked; those that cannot are named in `searched`."""
-        recordings = [
-            one
-            for one in self.trees.recordings(question.scope)
-            if question.scope.overlaps(one.starts_at, one.wall_clock(one.duration_s))
-        ]
-        queryable = {one.id for one in recordings if self.trees.progress(one.id).queryable}
-        ready = [one for one in recordings if one.id in queryable]
-        skipped = [self._skipped(one) for one in recordings if one.id not in queryable]
-        skipped += self._waiting_files(question.scope)
-        missing = self._gaps(question, recordings)
+        ready, unready = list[Recording](), list[Outline]()
+        for one in Overview(self.archive).outlines(question.scope):
+            if one.progress.queryable:
+                ready.append(one.recording)
+            else:
+                unready.append(one)
+        skipped = [*_skipped(unready), *self._waiting_files(question.scope)]
+        missing = self._gaps(question, [*ready, *(one.recording for one in unready)])
         if not ready:
             return self._nothing_to_ask(question, (*skipped, *missing), bool(skipped))
         reading = read(question, ready, self._hits(question, ready))
@@ -145,18 +144,6 @@ class Answering:
             told.append(f"{more} more spans without footage")
         return told
 
-    def _skipped(self, recording: Recording) -> str:
-        progress = self.trees.progress(recording.id)
-        if not progress.total:
-            return (
-                f"{recording.camera}, recording {recording.id}: not searched, still growing or "
-                "waiting to be captioned"
-            )
-        return (
-            f"{recording.camera}, recording {recording.id}: not searched, still being captioned "
-            f"({progress.captioned} of {progress.total} captions)"
-        )
-
     def _waiting_files(self, scope: Scope) -> list[str]:
         """The files that may hold more footage of this scope, where it names no recording."""
         if scope.recording is not None:
@@ -186,6 +173,23 @@ class Answering:
             captioner=self.builder.captioner.name,
             searched=tuple(told),
         )
+
+
+def _skipped(unready: Sequence[Outline]) -> list[str]:
+    """A line for each of a few recordings that cannot be asked yet, and one for all the others."""
+    told = [_unready(one) for one in unready[:_NAMED_RECORDINGS]]
+    if more := len(unready) - len(told):
+        noun = "recording" if more == 1 else "recordings"
+        told.append(f"{more} more {noun}: not searched, waiting to be captioned")
+    return told
+
+
+def _unready(one: Outline) -> str:
+    name = f"{one.recording.camera}, recording {one.recording.id}"
+    captioned, total = one.progress.captioned, one.progress.total
+    if not total:
+        return f"{name}: not searched, still growing or waiting to be captioned"
+    return f"{name}: not searched, still being captioned ({captioned} of {total} captions)"
 
 
 def _end(hit: Hit) -> datetime:

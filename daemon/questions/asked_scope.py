@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
 from edge_lvr1.daemon.questions.cameras import no_camera
-from edge_lvr1.domain import Recording, Scope, TimeSpan
+from edge_lvr1.domain import Scope, TimeSpan
 from edge_lvr1.navigator.asked_cameras import read_cameras
 from edge_lvr1.navigator.asked_times import AskedTimes, read_times
 from edge_lvr1.navigator.calendar_words import CLOCK, minutes_of
+from edge_lvr1.store.overview import Extent
 
 _MOST_TOLD = 3
 
@@ -24,18 +27,34 @@ class AskedScope:
     read_as: str = ""
 
 
-def narrowed(text: str, scope: Scope, recordings: list[Recording], now: datetime) -> AskedScope:
+class Footage(Protocol):
+    """What is to be known of all footage to read a question's words."""
+
+    def cameras(self) -> Sequence[str]:
+        """The cameras of all recordings."""
+        ...
+
+    def extent(self, scope: Scope) -> Extent | None:
+        """How far the recordings that a scope touches reach; None where there are none."""
+        ...
+
+    def any_in(self, scope: Scope) -> bool:
+        """Whether any recording is of the times of a scope."""
+        ...
+
+
+def narrowed(text: str, scope: Scope, footage: Footage, now: datetime) -> AskedScope:
     """The scope of a request, narrowed by the question's own words.
 
     A field of the request goes before words; a question about one recording is not read for
     any, since its times are that recording's own. Raises NotFoundError for a camera that is
     named by its number and not there.
     """
-    if scope.recording is not None or not recordings:
+    known = footage.cameras()
+    if scope.recording is not None or not known:
         return AskedScope(scope)
     rest, read = text, list[str]()
     if not scope.cameras:
-        known = sorted({one.camera for one in recordings})
         asked = read_cameras(text, known)
         if asked.unknown:
             raise no_camera(asked.unknown[0], known)
@@ -43,9 +62,9 @@ def narrowed(text: str, scope: Scope, recordings: list[Recording], now: datetime
             scope, rest = replace(scope, cameras=asked.cameras), asked.rest
             read.append(", ".join(asked.cameras))
     if scope.since is None and scope.until is None:
-        ours = [one for one in recordings if not scope.cameras or one.camera in scope.cameras]
-        times = read_times(rest, now, _footage(ours))
-        if times.times and (times.sure or _are_wall_clock(times, ours)):
+        ours = footage.extent(scope)
+        times = read_times(rest, now, ours.span if ours else None)
+        if times.times and (times.sure or _are_wall_clock(times, scope, ours, footage)):
             first, last = times.times[0].since, times.times[-1].until
             several = times.times if len(times.times) > 1 else ()
             scope = replace(scope, since=first, until=last, times=several)
@@ -67,26 +86,16 @@ def told_times(times: tuple[TimeSpan, ...]) -> str:
     return ", ".join(told)
 
 
-def _footage(recordings: list[Recording]) -> TimeSpan | None:
-    if not recordings:
-        return None
-    return TimeSpan(
-        min(one.starts_at for one in recordings),
-        max(one.wall_clock(one.duration_s) for one in recordings),
-    )
-
-
-def _are_wall_clock(times: AskedTimes, recordings: list[Recording]) -> bool:
+def _are_wall_clock(times: AskedTimes, scope: Scope, ours: Extent | None, footage: Footage) -> bool:
     """Whether bare clock times are the day's rather than a recording's own.
 
     They are its own where there is one recording, and where no footage is of that time of
     the day while some recording is so long that "22:00" may be minutes and seconds of it.
     """
-    if len(recordings) == 1:
+    if ours is None or ours.recordings == 1:
         return False
-    scope = Scope(times=times.times)
-    if any(scope.overlaps(one.starts_at, one.wall_clock(one.duration_s)) for one in recordings):
+    if footage.any_in(replace(scope, times=times.times)):
         return True
     said = re.findall(CLOCK, " ".join(times.words), re.I)
     as_seconds = [minutes for clock in said if (minutes := minutes_of(clock)) is not None]
-    return min(as_seconds, default=0) > max(one.duration_s for one in recordings)
+    return min(as_seconds, default=0) > ours.longest_s

@@ -15,6 +15,7 @@ from edge_lvr1.daemon.questions.cameras import no_camera
 from edge_lvr1.daemon.questions.moments import iso_moment, moment_of
 from edge_lvr1.domain import OPTION_LETTERS, Question, Scope
 from edge_lvr1.errors import QuestionError
+from edge_lvr1.store.overview import Overview
 from edge_lvr1.store.text import to_json
 from edge_lvr1.store.trees import Trees
 
@@ -38,9 +39,7 @@ def question_of(
         for name, written in (("since", asked.since), ("until", asked.until))
     )
     scope = scope_of(trees, asked.recording, asked.cameras, since, until)
-    # Words are read against all footage, unless a recording was named.
-    footage = trees.recordings() if scope.recording is None else []
-    read = narrowed(text, scope, footage, now)
+    read = narrowed(text, scope, Overview(trees.archive), now)
     return Question(
         id=secrets.token_hex(6),
         text=text,

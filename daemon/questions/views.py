@@ -41,7 +41,8 @@ class StoredIndex:
 class StoredTree:
     """A recording's tree. The captioner is asked for a caption that is not there yet.
 
-    Once `cancelled` says so, what takes long raises Cancelled.
+    The recording's parts are read when its footage is looked at. Once `cancelled` says so,
+    what takes long raises Cancelled.
     """
 
     def __init__(
@@ -53,7 +54,8 @@ class StoredTree:
     ) -> None:
         self._recording = recording
         self._builder = builder
-        self._footage = Footage(recording.parts, decoder).until(cancelled)
+        self._decoder = decoder
+        self._cancelled = cancelled
 
     @property
     def recording(self) -> Recording:
@@ -75,6 +77,11 @@ class StoredTree:
         if node is None:
             raise NotFoundError(f"recording {self._recording.id} has no node {node_id}")
         return self._builder.captioner.video_qa(Clip(self._footage, node, self._notes), query)
+
+    @cached_property
+    def _footage(self) -> Footage:
+        parts = self._builder.trees.recording(self._recording.id).parts
+        return Footage(parts, self._decoder).until(self._cancelled)
 
     @cached_property
     def _notes(self) -> Notes | None:

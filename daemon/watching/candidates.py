@@ -15,7 +15,7 @@ UNFINISHED = frozenset(
 )
 
 
-def root_of(path: Path, roots: Iterable[Path]) -> Path | None:
+def root_of(path: Path | str, roots: Iterable[Path]) -> Path | None:
     """The folder of several that a path lies in, the innermost; None outside all."""
     text = str(path)
     holders = [root for root in roots if text.startswith(below(root))]
@@ -44,7 +44,12 @@ def wanted(path: Path, root: Path) -> bool:
 def passed_over(path: Path, root: Path) -> bool:
     """Whether the name of a path under a root says that it is hidden or unfinished."""
     inside = path.relative_to(root).parts
-    return any(hidden(name) for name in inside) or path.suffix.lower() in UNFINISHED
+    return any(map(hidden, inside)) or unfinished(path.name)
+
+
+def unfinished(name: str) -> bool:
+    """Whether a file's name is one that writers give to what they have not finished."""
+    return os.path.splitext(name)[1].lower() in UNFINISHED  # noqa: PTH122 (of all files there are)
 
 
 def hidden(name: str) -> bool:

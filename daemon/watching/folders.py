@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,17 +42,17 @@ class Holding:
         self._builds = builds
         self._news = news
 
-    def saw(self, path: Path) -> None:
+    def saw(self, paths: Sequence[str]) -> None:
         """As `Receiver.saw`."""
-        self._offers.saw(path)
+        self._offers.saw(paths)
 
     def settle(self, root: Path) -> bool:
         """As `Receiver.settle`."""
         return self._offers.settle(root)
 
-    def saw_all(self, root: Path, present: Collection[str]) -> None:
-        """As `Receiver.saw_all`."""
-        self._offers.saw_all(root, present)
+    def settling(self, root: Path) -> int:
+        """As `Receiver.settling`."""
+        return self._offers.settling(root)
 
     def away(self, root: Path) -> None:
         """As `Receiver.away`."""
@@ -85,7 +85,8 @@ class Folders:
         self._mounted = mounted
         self._overflows = 0
         self._counting = threading.Lock()
-        pace = Pace(ingest.poll_s, ingest.rescan_s, look_interval_s(ingest.settle_s))
+        settle_s = ingest.settle_s
+        pace = Pace(ingest.poll_s, ingest.rescan_s, look_interval_s(settle_s), settle_s)
         found_by = found_by_of(ingest.found_by)
         self._roots = {
             root: WatchedRoot(
@@ -131,7 +132,7 @@ class Folders:
         """Have all roots walked, without waiting; tells how many are there."""
         for watched in self._roots.values():
             watched.check_signs()
-            watched.walk_soon()
+            watched.rescan()
         there = sum(one.there for one in self.states())
         return f"{there} of {len(self._roots)} watched folders are there"
 

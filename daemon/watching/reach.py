@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,7 +89,7 @@ class Reach:
         known = [path for path in paths if (one := self._known.find(path)) and not one.gone]
         return self._known.mark(self._missing(known), [])
 
-    def review(self, seen: Collection[str], sight: Sight) -> tuple[int, int]:
+    def review(self, seen: Container[str], sight: Sight) -> tuple[int, int]:
         """Mark what went and what returned, by a walk that saw these paths at that sight.
 
         How many went, and how many returned. Stops where the folder went away meanwhile.
@@ -108,7 +108,7 @@ class Reach:
     def _judged(
         self,
         batch: Sequence[KnownFile],
-        seen: Collection[str],
+        seen: Container[str],
         before: Sequence[Mount],
         sight: Sight,
         tally: _Tally,
@@ -170,7 +170,7 @@ def _is_missing(path: str) -> bool:
 
 def _as_before(file: KnownFile) -> bool:
     try:
-        now = look(Path(file.path))
+        now = look(file.path)
     except OSError:
         return False
     return now is not None and (now.size_bytes, now.mtime_ns) == (file.size_bytes, file.mtime_ns)

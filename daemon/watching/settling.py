@@ -7,28 +7,35 @@ tells is a writer who pauses for longer than the time asked; such a file is take
 and taken anew when it has changed.
 
 Nothing is looked at under the lock: a mount that does not answer holds up only whoever asks
-for the files of that one folder.
+for the files of that one folder. And of files that were taken nothing is kept here: whoever
+has them says how they stood, so that months of footage take no memory.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import stat
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from edge_lvr1.daemon.watching.candidates import root_of
 
 log = logging.getLogger(__name__)
 
 
+Known: TypeAlias = Callable[[Sequence[str]], Mapping[str, tuple[int, int]]]
+"""Size and mtime (ns) with which files were taken, of those of some paths that were."""
+
+
 @dataclass(frozen=True, slots=True)
 class WholeFile:
     """A file that stood still: its path, and the size and time it stood still with."""
 
-    path: Path
+    path: str
     size_bytes: int
     mtime_ns: int
 
@@ -43,43 +50,46 @@ class Settling:
     """Files seen lately, until they stood still for `settle_s`. Safe to share by threads.
 
     They are followed apart for each of `roots`, the innermost where these nest, and for
-    everything outside them (None).
+    everything outside them (None). Files that are `known` as they stand are not followed.
     """
 
     def __init__(
-        self, settle_s: float, clock: Callable[[], float], roots: Sequence[Path] = ()
+        self,
+        settle_s: float,
+        clock: Callable[[], float],
+        roots: Sequence[Path] = (),
+        known: Known = lambda paths: {},
     ) -> None:
         self._settle_s = settle_s
         self._clock = clock
         self._roots = tuple(roots)
-        self._pending: dict[Path | None, dict[Path, _Sighting]] = {}
-        # Of all files there are, for months: text and numbers take a third of what paths do.
-        self._taken: dict[Path | None, dict[str, tuple[int, int]]] = {}
+        self._known = known
+        self._pending: dict[Path | None, dict[str, _Sighting]] = {}
         self._lock = threading.Lock()
 
-    def root_of(self, path: Path) -> Path | None:
+    def root_of(self, path: str) -> Path | None:
         """Where a path is followed."""
         return root_of(path, self._roots)
 
-    def saw(self, path: Path) -> bool:
-        """Follow a file, unless it was taken as it stands; whether it is waited for now."""
-        try:
-            file = look(path)
-        except OSError as error:
-            log.warning("watch: cannot look at %s: %s", path, error.strerror)
-            return False
-        root = self.root_of(path)
-        with self._lock:
-            if file is None:
-                self._forget(root, path)
-                return False
-            if self._taken.get(root, {}).get(str(path)) == (file.size_bytes, file.mtime_ns):
-                return False
-            pending = self._pending.setdefault(root, {})
-            known = pending.get(path)
-            if known is None or known.file != file:
-                pending[path] = _Sighting(file, self._clock())
-            return True
+    def saw(self, paths: Sequence[str]) -> set[Path | None]:
+        """Follow files, unless they were taken as they stand; where some are waited for now.
+
+        Raises what `known` raises.
+        """
+        there = []
+        for path in paths:
+            try:
+                file = look(path)
+            except OSError as error:
+                log.warning("watch: cannot look at %s: %s", path, error.strerror)
+                continue
+            if file is not None:
+                there.append(file)
+            else:
+                self._forget(path)
+        known = self._known([file.path for file in there])
+        new = [one for one in there if known.get(one.path) != (one.size_bytes, one.mtime_ns)]
+        return {self._follow(file) for file in new}
 
     def take_whole(self, root: Path | None = None) -> list[WholeFile]:
         """Look at a root's followed files again; hand out, once, those that stood still."""
@@ -98,18 +108,6 @@ class Settling:
                 whole.append(known.file)
         return whole
 
-    def put_back(self, file: WholeFile) -> None:
-        """Undo a hand-out that came to nothing, so that the file is seen again."""
-        with self._lock:
-            self._taken.get(self.root_of(file.path), {}).pop(str(file.path), None)
-
-    def forget_others(self, root: Path, present: Collection[str]) -> None:
-        """Forget the files of a root that were taken once and are not there any more."""
-        with self._lock:
-            taken = self._taken.get(root, {})
-            for path in [path for path in taken if path not in present]:
-                del taken[path]
-
     def pending(self, root: Path | None = None) -> int:
         """How many files of a root are still waited for."""
         with self._lock:
@@ -123,7 +121,7 @@ class Settling:
     def _settled(
         self,
         root: Path | None,
-        path: Path,
+        path: str,
         known: _Sighting,
         known_now: _Sighting,
         *,
@@ -135,28 +133,35 @@ class Settling:
             if pending.get(path) != known:  # somebody saw it anew meanwhile
                 return False
             if gone:
-                self._forget(root, path)
+                del pending[path]
                 return False
             pending[path] = known_now
             if known_now is not known or now_s - known.since_s < self._settle_s:
                 return False
             del pending[path]
-            stood = (known.file.size_bytes, known.file.mtime_ns)
-            self._taken.setdefault(root, {})[str(path)] = stood
             return True
 
-    def _forget(self, root: Path | None, path: Path) -> None:
-        self._pending.get(root, {}).pop(path, None)
-        self._taken.get(root, {}).pop(str(path), None)
+    def _follow(self, file: WholeFile) -> Path | None:
+        root = self.root_of(file.path)
+        with self._lock:
+            pending = self._pending.setdefault(root, {})
+            followed = pending.get(file.path)
+            if followed is None or followed.file != file:
+                pending[file.path] = _Sighting(file, self._clock())
+        return root
+
+    def _forget(self, path: str) -> None:
+        with self._lock:
+            self._pending.get(self.root_of(path), {}).pop(path, None)
 
 
-def look(path: Path) -> WholeFile | None:
+def look(path: str) -> WholeFile | None:
     """A regular file as it stands now; None where there is none (any more).
 
     Raises OSError for anything else than "gone", such as a mount that does not answer.
     """
     try:
-        now = path.stat()
+        now = os.stat(path)  # noqa: PTH116 (a path as it is stored)
     except (FileNotFoundError, NotADirectoryError):
         return None
     return WholeFile(path, now.st_size, now.st_mtime_ns) if stat.S_ISREG(now.st_mode) else None

@@ -60,6 +60,7 @@ BACKLOG, NAMED, FIRST = 0, 1, 9
 """Priorities: what a watched folder brings, what a client names, what is to go first of all."""
 
 _JOBS = Leases("jobs", "id", JobState.LEASED.value, ranked=True)
+_KNOWN = "SELECT path, size_bytes, mtime_ns FROM jobs WHERE path"
 _MOST_LOST = 5
 """Times that the program may end while it takes a file in."""
 
@@ -94,7 +95,7 @@ class IngestQueue:
         """
         stored = path_in(path)
         # Most files that a scan finds are known: told by reading alone, without a write lock.
-        if not again and self._known(stored, size, mtime_ns):
+        if not again and self.known([path]).get(path) == (size, mtime_ns):
             return None
         with self._archive.transaction() as db:
             row = _JOBS.find(db, "path", stored)
@@ -116,6 +117,16 @@ class IngestQueue:
                 _requeue(db, row)
             stands = _JOBS.find(db, "path", stored)
         return _job(stands) if stands else None
+
+    def known(self, paths: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Size and mtime with which files were last offered, of those of some paths that were."""
+        stored = [path_in(path) for path in paths]
+        texts = [path for path in stored if isinstance(path, str)]
+        rows = self._archive.rows(f"{_KNOWN} IN (SELECT value FROM json_each(?))", [to_json(texts)])
+        for raw in stored:
+            if isinstance(raw, bytes):  # which JSON does not hold
+                rows += self._archive.rows(f"{_KNOWN} = ?", [raw])
+        return {path_out(row["path"]): (row["size_bytes"], row["mtime_ns"]) for row in rows}
 
     def lease(self, owner: str, lease_s: float) -> Job | None:
         """The next job, for one worker until `lease_s` from now; None where none waits.
@@ -321,14 +332,6 @@ class IngestQueue:
                 )
                 changed += int(done.rowcount)
         return changed
-
-    def _known(self, stored: str | bytes, size: int, mtime_ns: int) -> bool:
-        return bool(
-            self._archive.rows(
-                "SELECT 1 FROM jobs WHERE path = ? AND size_bytes = ? AND mtime_ns = ?",
-                [stored, size, mtime_ns],
-            )
-        )
 
     def _fail(self, db: Database, row: Mapping[str, Any], reason: str) -> None:
         _JOBS.settle(

@@ -294,12 +294,12 @@ class Trees:
     def progress(self, recording: int) -> Progress:
         """How many nodes have captions, of how many. Raises NotFoundError."""
         row = self.archive.row(
-            f"SELECT {_PROGRESS} FROM recordings WHERE id = ?",
+            f"SELECT {PROGRESS} FROM recordings WHERE id = ?",
             [recording],
         )
         if row is None:
             raise _no_recording(recording)
-        return _progress(row)
+        return progress_of(row)
 
     def totals(self) -> Totals:
         """How far all recordings are together; summed up by the database, however many."""
@@ -344,7 +344,8 @@ def _node_values(recording: int, node: Node) -> list[Any]:
     return [recording, *node_columns(node.id), node.span.start_s, node.span.end_s]
 
 
-def _progress(row: Mapping[str, Any]) -> Progress:
+def progress_of(row: Mapping[str, Any]) -> Progress:
+    """How far a recording's captions are, by its columns PROGRESS."""
     return Progress(
         captioned=row["captioned"],
         total=row["nodes"],
@@ -357,7 +358,7 @@ def _progress(row: Mapping[str, Any]) -> Progress:
     )
 
 
-_PROGRESS = "captioned, nodes, high_captioned, width, calls_made, calls_saved, state, reason"
+PROGRESS = "captioned, nodes, high_captioned, width, calls_made, calls_saved, state, reason"
 _TOTALS = (
     "SELECT count(*) AS recordings, coalesce(sum(state = 'open'), 0) AS open, "
     "coalesce(sum(0 < width AND width = high_captioned), 0) AS queryable, "

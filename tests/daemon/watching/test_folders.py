@@ -43,7 +43,7 @@ def walk_of(root: Path, skip: tuple[Path, ...] = ()) -> Walk:
 
 
 def walked(walk: Walk, top: Path) -> list[Path]:
-    return list(walk.files(top))
+    return [Path(path) for path in walk.files(top)]
 
 
 def scanned(root: Path, skip: tuple[Path, ...] = ()) -> list[str]:

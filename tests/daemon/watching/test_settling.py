@@ -40,14 +40,14 @@ def write(path: Path, content: bytes, mtime_ns: int = 1_000) -> Path:
 
 
 def names(files: list[WholeFile]) -> list[str]:
-    return [file.path.name for file in files]
+    return [Path(file.path).name for file in files]
 
 
 def test_file_is_handed_out_once_when_it_stood_still(
     tmp_path: Path, settling: Settling, clock: Clock
 ) -> None:
     path = write(tmp_path / "a.mp4", b"abc", mtime_ns=5_000)
-    settling.saw(path)
+    settling.saw([str(path)])
 
     early = settling.take_whole()
     clock.now_s += 5.0
@@ -56,7 +56,7 @@ def test_file_is_handed_out_once_when_it_stood_still(
     again = settling.take_whole()
 
     assert (early, again) == ([], [])
-    assert whole == [WholeFile(path, 3, 5_000)]
+    assert whole == [WholeFile(str(path), 3, 5_000)]
     assert settling.pending() == 0
 
 
@@ -67,7 +67,7 @@ def test_change_starts_the_wait_anew(
     tmp_path: Path, settling: Settling, clock: Clock, content: bytes, mtime_ns: int
 ) -> None:
     path = write(tmp_path / "a.mp4", b"abc")
-    settling.saw(path)
+    settling.saw([str(path)])
     clock.now_s += 4.9
     write(path, content, mtime_ns)
     settling.take_whole()
@@ -87,7 +87,7 @@ def test_event_storm_does_not_put_off_a_file_that_stands_still(
     path = write(tmp_path / "a.mp4", b"abc")
 
     for _ in range(20):
-        settling.saw(path)
+        settling.saw([str(path)])
         clock.now_s += 0.25
 
     assert names(settling.take_whole()) == ["a.mp4"]
@@ -97,7 +97,7 @@ def test_empty_file_that_is_being_written_is_not_handed_out_before_it_settles(
     tmp_path: Path, settling: Settling, clock: Clock
 ) -> None:
     path = write(tmp_path / "a.mp4", b"")
-    settling.saw(path)
+    settling.saw([str(path)])
     clock.now_s += 3.0
 
     assert settling.take_whole() == []
@@ -108,52 +108,35 @@ def test_vanished_file_is_forgotten_and_followed_again_when_it_returns(
     tmp_path: Path, settling: Settling, clock: Clock
 ) -> None:
     path = write(tmp_path / "a.mp4", b"abc")
-    settling.saw(path)
+    settling.saw([str(path)])
     path.unlink()
     clock.now_s += 5.0
     gone = settling.take_whole()
     forgotten = settling.pending()
 
     write(path, b"abc")
-    settling.saw(path)
+    settling.saw([str(path)])
     clock.now_s += 5.0
 
     assert (gone, forgotten) == ([], 0)
     assert names(settling.take_whole()) == ["a.mp4"]
 
 
-def test_file_that_was_taken_is_followed_again_only_when_it_changes(
-    tmp_path: Path, settling: Settling, clock: Clock
-) -> None:
-    path = write(tmp_path / "a.mp4", b"abc")
-    settling.saw(path)
-    clock.now_s += 5.0
-    settling.take_whole()
+def test_file_that_is_known_is_followed_only_when_it_changes(tmp_path: Path, clock: Clock) -> None:
+    path = write(tmp_path / "a.mp4", b"abc", mtime_ns=5_000)
+    settling = Settling(5.0, clock, (), lambda paths: {one: (3, 5_000) for one in paths})
 
-    settling.saw(path)
+    followed = settling.saw([str(path)])
     unchanged = settling.pending()
     write(path, b"other")
-    settling.saw(path)
 
-    assert (unchanged, settling.pending()) == (0, 1)
-
-
-def test_file_that_was_put_back_is_followed_again(
-    tmp_path: Path, settling: Settling, clock: Clock
-) -> None:
-    path = write(tmp_path / "a.mp4", b"abc")
-    settling.saw(path)
-    clock.now_s += 5.0
-    (file,) = settling.take_whole()
-
-    settling.put_back(file)
-    settling.saw(path)
-
+    assert (followed, unchanged) == (set(), 0)
+    assert settling.saw([str(path)]) == {None}
     assert settling.pending() == 1
 
 
 def test_folder_is_no_file(tmp_path: Path, settling: Settling) -> None:
-    settling.saw(tmp_path)
+    settling.saw([str(tmp_path)])
 
     assert settling.pending() == 0
 
@@ -162,16 +145,16 @@ def test_mount_that_stutters_is_no_deletion(
     tmp_path: Path, settling: Settling, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "a.mp4", b"abc")
-    settling.saw(path)
+    settling.saw([str(path)])
     with monkeypatch.context() as broken:
 
-        def stutter(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        def stutter(path: str) -> os.stat_result:
             raise OSError(5, "Input/output error")
 
-        broken.setattr(Path, "stat", stutter)
+        broken.setattr(os, "stat", stutter)
         clock.now_s += 5.0
         during = settling.take_whole()
-        settling.saw(path)
+        settling.saw([str(path)])
 
     clock.now_s += 5.0
 
@@ -202,7 +185,7 @@ def test_what_is_handed_out_stood_still_for_the_time_asked(
         elif step == "unlink":
             path.unlink(missing_ok=True)
         elif step == "saw":
-            settling.saw(path)
+            settling.saw([str(path)])
         else:
             for file in settling.take_whole():
                 assert clock.now_s - changed_s >= 5.0 - 1e-9
@@ -213,7 +196,7 @@ def test_writer_that_appends_slowly_is_waited_for_to_its_last_byte(
     tmp_path: Path, settling: Settling, clock: Clock
 ) -> None:
     path = write(tmp_path / "a.mp4", b"")
-    settling.saw(path)
+    settling.saw([str(path)])
     for size in range(1, 10):
         clock.now_s += 4.0
         write(path, b"x" * size, mtime_ns=size)
@@ -231,7 +214,7 @@ def test_file_allocated_at_its_full_size_is_waited_for_by_its_mtime(
     path = tmp_path / "a.mp4"
     with path.open("wb") as file:
         file.truncate(10_000)
-    settling.saw(path)
+    settling.saw([str(path)])
     for second in range(1, 10):
         clock.now_s += 4.0
         with path.open("r+b") as file:
@@ -247,12 +230,12 @@ def test_file_that_takes_the_place_of_another_is_handed_out_anew(
     tmp_path: Path, settling: Settling, clock: Clock
 ) -> None:
     path = write(tmp_path / "a.mp4", b"abc")
-    settling.saw(path)
+    settling.saw([str(path)])
     clock.now_s += 5.0
     settling.take_whole()
 
     write(tmp_path / "a.mp4.part", b"other", mtime_ns=7).rename(path)
-    settling.saw(path)
+    settling.saw([str(path)])
     clock.now_s += 5.0
 
     assert [file.size_bytes for file in settling.take_whole()] == [5]
@@ -264,7 +247,7 @@ def test_roots_settle_apart(tmp_path: Path, clock: Clock) -> None:
         root.mkdir()
     settling = Settling(5.0, clock, roots)
     for folder in (*roots, tmp_path):
-        settling.saw(write(folder / f"{folder.name}.mp4", b"x"))
+        settling.saw([str(write(folder / f"{folder.name}.mp4", b"x"))])
     clock.now_s += 5.0
 
     whole = [names(settling.take_whole(root)) for root in (*roots, None)]
@@ -280,17 +263,17 @@ def test_file_that_hangs_in_one_root_does_not_hold_up_another(
         root.mkdir()
     settling = Settling(0.0, clock, [dead, alive])
     for root in (dead, alive):
-        settling.saw(write(root / "a.mp4", b"x"))
+        settling.saw([str(write(root / "a.mp4", b"x"))])
     hung, goes_on = threading.Event(), threading.Event()
-    stat = Path.stat
+    stat = os.stat
 
-    def hang(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
-        if self.parent == dead:
+    def hang(path: str) -> os.stat_result:
+        if path == str(dead / "a.mp4"):
             hung.set()
             assert goes_on.wait(30)
-        return stat(self, follow_symlinks=follow_symlinks)
+        return stat(path)
 
-    monkeypatch.setattr(Path, "stat", hang)
+    monkeypatch.setattr(os, "stat", hang)
     thread = threading.Thread(target=settling.take_whole, args=[dead])
     thread.start()
     try:
@@ -300,16 +283,3 @@ def test_file_that_hangs_in_one_root_does_not_hold_up_another(
     finally:
         goes_on.set()
         thread.join()
-
-
-def test_files_that_were_taken_and_are_gone_are_forgotten(tmp_path: Path, clock: Clock) -> None:
-    settling = Settling(0.0, clock, [tmp_path])
-    path = write(tmp_path / "a.mp4", b"x")
-    settling.saw(path)
-    settling.take_whole(tmp_path)
-
-    settling.forget_others(tmp_path, {str(path)})
-    kept = settling.saw(path)
-    settling.forget_others(tmp_path, set())
-
-    assert (kept, settling.saw(path)) == (False, True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -26,19 +26,19 @@ class Receiver:
 
     def __init__(self) -> None:
         self.files: list[str] = []
-        self.whole: list[set[str]] = []
         self.told: list[str] = []
+        self.settles: list[int] = []
         self.before: Callable[[], None] = lambda: None
 
-    def saw(self, path: Path) -> None:
+    def saw(self, paths: Sequence[str]) -> None:
         self.before()
-        self.files.append(path.name)
+        self.files += [Path(path).name for path in paths]
 
     def settle(self, root: Path) -> bool:
         return False
 
-    def saw_all(self, root: Path, present: Collection[str]) -> None:
-        self.whole.append({Path(path).name for path in present})
+    def settling(self, root: Path) -> int:
+        return self.settles.pop(0) if self.settles else 0
 
     def away(self, root: Path) -> None:
         self.told.append("away")
@@ -83,7 +83,7 @@ class Scene:
             (),
             self.receiver,
             self.faults,
-            Pace(poll_s=0.01, rescan_s=30.0, look_s=0.01),
+            Pace(poll_s=0.01, rescan_s=30.0, look_s=0.01, settle_s=5.0),
             events,
             clock=lambda: self.now_s,
         )
@@ -98,17 +98,14 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         yield Scene(tmp_path / "watched", archive)
 
 
-def test_walk_tells_of_every_file_and_of_all_together(scene: Scene) -> None:
+def test_walk_tells_of_every_file(scene: Scene) -> None:
     for name in ("a.mp4", "b.mp4"):
         (scene.path / name).touch()
     root = scene.root()
 
     assert root.walk()
 
-    assert (scene.receiver.files, scene.receiver.whole) == (
-        ["a.mp4", "b.mp4"],
-        [{"a.mp4", "b.mp4"}],
-    )
+    assert scene.receiver.files == ["a.mp4", "b.mp4"]
     state = root.state()
     assert (state.there, state.files, state.problem) == (True, 2, "")
 
