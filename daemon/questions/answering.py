@@ -132,7 +132,7 @@ class Answering:
             for one in scope.times or (TimeSpan(scope.since, until),)
             if one.since < until
         ]
-        cameras = scope.cameras or tuple(self.trees.cameras())
+        cameras = scope.cameras or tuple(Overview(self.archive).cameras())
         found = gaps(recordings, cameras, times)
         zone = scope.since.tzinfo
         told = [

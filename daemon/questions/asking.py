@@ -159,7 +159,7 @@ def _deadline(asked: QuestionIn, now: datetime) -> datetime | None:
 def _check_cameras(cameras: Sequence[str], trees: Trees) -> None:
     if not cameras:
         return
-    known = trees.cameras()
+    known = Overview(trees.archive).cameras()
     for camera in cameras:
         if camera not in known:
             raise no_camera(camera, known)

@@ -135,11 +135,6 @@ class Trees:
         row = self.archive.row(f"SELECT count(*) AS n FROM recordings r WHERE {where}", values)
         return int(row["n"]) if row else 0
 
-    def cameras(self) -> list[str]:
-        """The cameras of all recordings."""
-        rows = self.archive.rows("SELECT DISTINCT camera FROM recordings ORDER BY camera")
-        return [row["camera"] for row in rows]
-
     def of_file(self, path: str) -> list[int]:
         """The numbers of the recordings that a file is in."""
         rows = self.archive.rows(

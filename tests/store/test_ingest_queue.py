@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -41,6 +42,18 @@ def test_same_file_is_offered_once_whatever_its_state(queue: IngestQueue) -> Non
     queue.done(job, [1])
     assert queue.offer("/a.mp4", 10, 20) is None
     assert only(queue).state is JobState.DONE
+
+
+def test_files_are_known_as_they_were_last_offered(queue: IngestQueue) -> None:
+    raw = os.fsdecode(b"/caf\xe9.mp4")
+    queue.offer("/a.mp4", 10, 20)
+    queue.offer("/a.mp4", 11, 21)
+    queue.offer(raw, 30, 40)
+
+    known = queue.known(["/a.mp4", raw, "/never.mp4", os.fsdecode(b"/other\xff.mp4")])
+
+    assert known == {"/a.mp4": (11, 21), raw: (30, 40)}
+    assert queue.known([]) == {}
 
 
 def test_done_job_knows_its_recordings(queue: IngestQueue, clock: Clock) -> None:

@@ -36,6 +36,7 @@ def hot(archive: Archive) -> dict[str, Callable[[], object]]:
         "put caption": lambda: trees.put_caption(1, caption(node)),
         "progress": lambda: trees.progress(1),
         "search": lambda: search(archive, "person", Scope(recording=1)),
+        "known files": lambda: jobs.known(["/a.mp4", "/b.mp4"]),
         "offer": lambda: jobs.offer("/a.mp4", 1, 2),
         "lease a job": lambda: jobs.lease("worker", 60.0),
         "failed jobs": lambda: jobs.jobs(JobState.FAILED),

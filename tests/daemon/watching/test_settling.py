@@ -124,7 +124,7 @@ def test_vanished_file_is_forgotten_and_followed_again_when_it_returns(
 
 def test_file_that_is_known_is_followed_only_when_it_changes(tmp_path: Path, clock: Clock) -> None:
     path = write(tmp_path / "a.mp4", b"abc", mtime_ns=5_000)
-    settling = Settling(5.0, clock, (), lambda paths: {one: (3, 5_000) for one in paths})
+    settling = Settling(5.0, clock, (), lambda paths: dict.fromkeys(paths, (3, 5000)))
 
     followed = settling.saw([str(path)])
     unchanged = settling.pending()

@@ -225,3 +225,61 @@ def test_file_system_that_does_not_answer_is_away_and_holds_up_nobody(scene: Sce
     assert "its file system does not answer" in told[0]
     assert ended is False
     assert root.join(time.monotonic() + LONG_S)
+
+
+def test_folder_whose_walk_takes_long_rests_before_it_is_walked_again(scene: Scene) -> None:
+    (scene.path / "a.mp4").touch()
+    events = Limited(10)
+    root = scene.root(events)
+
+    def takes_10_s() -> None:
+        scene.now_s += 10.0
+
+    scene.receiver.before = takes_10_s
+    root.walk()
+    root._wake.clear()
+    scene.now_s += 189.0
+    root.rescan()
+    early = root._wake.is_set()
+    scene.now_s += 1.0
+    root.rescan()
+
+    assert (early, root._wake.is_set()) == (False, True)
+
+
+def test_folder_that_is_polled_rests_thrice_as_long_as_its_walk_took(scene: Scene) -> None:
+    (scene.path / "a.mp4").touch()
+    root = scene.root()
+
+    def takes_10_s() -> None:
+        scene.now_s += 10.0
+
+    root.walk()
+    quick = root._pause_s()
+    scene.receiver.before = takes_10_s
+    root.walk()
+
+    assert (quick, root._pause_s()) == (0.01, 30.0)
+
+
+def test_walk_waits_for_files_that_settle_but_not_for_those_that_never_do(scene: Scene) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (scene.path / name).touch()
+    root = scene.root()
+    scene.receiver.settles = [20_000, 20_000, 19_999, 7]
+    root.walk()
+    waited_for = list(scene.receiver.settles)
+
+    never = root.path / "never"
+
+    def later() -> float:
+        scene.now_s += 1.0
+        return scene.now_s
+
+    root._clock = later
+    scene.receiver.settles = [20_000] * 1000
+    never.touch()
+
+    assert root.walk()
+    assert waited_for == [7]
+    assert 980 < len(scene.receiver.settles) < 1000
