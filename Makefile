@@ -31,9 +31,10 @@ test-export: $(STAMP)  ## the exports that install tools of their own: minutes, 
 	$(BIN)/python -m pytest -m slow_export --timeout 3600
 
 LONG_TESTS := tests/reliability/test_kills.py tests/reliability/test_filling.py \
-	tests/reliability/test_vanishing.py tests/media/test_mutated_files.py \
-	tests/daemon/ingest/test_mutated_drop.py tests/daemon/http/test_access_process.py \
-	tests/daemon/http/test_openapi.py tests/reliability/test_soak.py
+	tests/reliability/test_vanishing.py tests/reliability/test_known_files.py \
+	tests/media/test_mutated_files.py tests/daemon/ingest/test_mutated_drop.py \
+	tests/daemon/http/test_access_process.py tests/daemon/http/test_openapi.py \
+	tests/reliability/test_soak.py
 
 # Three hours on 2 cores; SOAK_MINUTES=3 shortens the last, which takes one of them. The other
 # long forms, on archives of weeks and real clips, run with `pytest -m reliability` alone.

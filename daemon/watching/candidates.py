@@ -22,7 +22,7 @@ def root_of(path: Path | str, roots: Iterable[Path]) -> Path | None:
     return max(holders, key=lambda root: len(root.parts), default=None)
 
 
-def below(folder: Path) -> str:
+def below(folder: Path | str) -> str:
     """What the paths of everything in a folder begin with."""
     return os.path.join(folder, "")  # noqa: PTH118 (pathlib drops the slash at the end)
 

@@ -62,7 +62,7 @@ def mount_of(path: str, among: Iterable[Mount]) -> Mount | None:
     """The mount that a path lies on: the longest point, and of several there the topmost."""
     best: Mount | None = None
     for one in among:
-        covers = path == one.point or path.startswith(below(Path(one.point)))
+        covers = path == one.point or path.startswith(below(one.point))
         if covers and (best is None or len(one.point) >= len(best.point)):
             best = one
     return best

@@ -72,9 +72,9 @@ class Walk:
     def _is_folder(self, entry: os.DirEntry[str]) -> bool:
         if hidden(entry.name):
             return False
-        path = Path(entry.path)
         if not entry.is_symlink():
-            return entry.is_dir() and not self._skipped(path)
+            return entry.is_dir() and not self._skipped(Path(entry.path))
+        path = Path(entry.path)
         if path.is_dir():
             self._not_followed(path, "a link to a folder")
         return False

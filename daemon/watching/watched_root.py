@@ -128,7 +128,7 @@ class WatchedRoot:
         self._reviewed_s = float("-inf")
         self._limited_s = float("-inf")
         self._away_s = 0.0
-        self._rests_until_s = float("-inf")
+        self._ended_s, self._worked_s = float("-inf"), 0.0  # the last walk
         self._threads = [
             threading.Thread(target=work, name=f"{name} {self.path.name}", daemon=True)
             for name, work in (("walk", self._keep_walking), ("follow", self._keep_following))
@@ -165,7 +165,7 @@ class WatchedRoot:
 
     def rescan(self) -> None:
         """Have it walked in its turn: not where the last walk was now and took long."""
-        if self._clock() >= self._rests_until_s:
+        if self._clock() >= self._ended_s + _RESTS * self._worked_s:
             self._wake.set()
 
     def follow_soon(self) -> None:
@@ -204,7 +204,7 @@ class WatchedRoot:
                 self._be_away(sight.problem)
                 return False
             self._be_back(sight)
-            seen = self._walked()
+            seen, waited_s = self._walked()
             after = self.reach.look()
             if after.problem:
                 self._be_away(after.problem)
@@ -217,7 +217,7 @@ class WatchedRoot:
             with self._lock:
                 self._signs_s = None
         took_s = self._clock() - began_s
-        self._rests_until_s = self._clock() + _RESTS * took_s
+        self._ended_s, self._worked_s = self._clock(), took_s - waited_s
         self._put(
             problem=_told(self._walk.unreadable),
             files=len(seen),
@@ -238,23 +238,26 @@ class WatchedRoot:
             self.reach.check(gone)
         return self._receiver.settle(self.path)
 
-    def _walked(self) -> SeenPaths:
-        seen = SeenPaths()
+    def _walked(self) -> tuple[SeenPaths, float]:
+        """What is there, and the seconds of the walk in which it waited for what it had found."""
+        seen, waited_s = SeenPaths(), 0.0
         for paths in _batches(self._walk.files(self.path, self._sign)):
             for path in paths:
                 seen.add(path)
             self._sign()
             self._receiver.saw(paths)
-            self._wait_for_settling()
-        return seen
+            waited_s += self._wait_for_settling()
+        return seen, waited_s
 
-    def _wait_for_settling(self) -> None:
+    def _wait_for_settling(self) -> float:
         """Find no more while very many files settle, but for a file's time: some never do."""
-        until_s = self._clock() + 2 * self._pace.settle_s
+        began_s = self._clock()
+        until_s = began_s + 2 * self._pace.settle_s
         while self._receiver.settling(self.path) >= _MOST_SETTLING and self._clock() < until_s:
             if self._stopping.wait(self._pace.look_s):
-                return
+                break
             self._sign()
+        return self._clock() - began_s
 
     def _review(self, seen: Container[str], sight: Sight) -> None:
         if self._clock() - self._reviewed_s < self._pace.rescan_s / 2:
@@ -360,7 +363,7 @@ class WatchedRoot:
             return self._away_s
         if state.found_by != "polling":
             return None
-        return max(self._pace.poll_s, _RESTS_POLLED * state.took_s)
+        return max(self._pace.poll_s, _RESTS_POLLED * self._worked_s)
 
     def _keep_following(self) -> None:
         waiting = False
