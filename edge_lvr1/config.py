@@ -50,7 +50,11 @@ class Ingest(_Section):
     settle_s: float = Field(
         default=5.0, ge=0, description="a file is taken when unchanged this long"
     )
-    rescan_s: float = Field(default=30.0, gt=0, description="folders are scanned again this often")
+    rescan_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="folders are scanned again this often, large ones less often",
+    )
     max_recording_s: float = Field(default=7200.0, gt=0, description="longer files become several")
     max_attempts: int = Field(default=3, ge=1, description="tries before a file is set aside")
     gap_s: float = Field(default=2.0, ge=0, description="parts no further apart are joined")
