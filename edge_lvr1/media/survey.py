@@ -114,7 +114,9 @@ def _thumbnail(scale: VideoReformatter, frame: VideoFrame) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4))
 
 
-def looks(parts: Sequence[Part], step_s: float, key_step_s: float, opens: Opens = opened) -> Iterator[Look]:
+def looks(
+    parts: Sequence[Part], step_s: float, key_step_s: float, opens: Opens = opened
+) -> Iterator[Look]:
     """Frames of a recording at times that rise, no closer than needed.
 
     A part that cannot be read any more is passed over. Raises MediaError where none can.

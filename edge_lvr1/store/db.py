@@ -17,7 +17,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from edge_lvr1.errors import StoreDamaged, StoreError, StoreFull
-from edge_lvr1.store.opening import RESTORE, check_place, keep_copy
+from edge_lvr1.store.opening import RESTORE, check_place, keep_copy, read_only
 from edge_lvr1.store.schema import migrations
 
 logger = logging.getLogger(__name__)
@@ -257,6 +257,9 @@ def _explained(error: sqlite3.DatabaseError, path: Path) -> StoreError:
     if "unable to open" in text or "readonly" in text:
         said = "cannot be opened for writing; check the rights of the file and its folder, and "
         said += "whether its disk is mounted for reading only"
+    elif "disk I/O error" in text and read_only(path.parent):
+        said = "cannot be written: its disk can only be read now; see the kernel's log, and mount "
+        said += "it for writing"
     elif "locked" in text:
         said = "is held by another program; stop it and try again"
     elif "disk I/O error" in text:

@@ -65,7 +65,7 @@ def test_clip_of_a_file_that_became_a_link_out_is_not_given(
         own.parent.rename(daemon.watched / "moved")
         own.parent.symlink_to(secret.parent)
         # A walk may have found meanwhile that nothing of what it knew lies there.
-        with pytest.raises(DaemonError, match="has become a link out of its folder|is gone since"):
+        with pytest.raises(DaemonError, match=r"become a link out|is gone since"):
             clip(client, recording, tmp_path / "clip.mp4")
 
         own.parent.unlink()
