@@ -108,11 +108,8 @@ class Archive:
         on the disk when this returns, with all commits before it: for what somebody is told
         has been accepted. Any other outlives a kill, and may be undone by a power cut.
         """
-        database = self.connect()
         try:
-            # In WAL mode NORMAL syncs at checkpoints alone, FULL at each commit.
-            database.conn.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            database.conn.execute("BEGIN IMMEDIATE")
+            database = self._begun(durable)
             try:
                 yield database
                 database.conn.execute("COMMIT")
@@ -123,6 +120,19 @@ class Archive:
             raise
         except sqlite3.DatabaseError as error:
             raise self._explained(error) from error
+
+    def _begun(self, durable: bool) -> Database:
+        database = self.connect()
+        try:
+            _begin(database, durable)
+        except sqlite3.OperationalError as error:
+            if "readonly" not in str(error):
+                raise
+            # Opened while the disk could only be read, it stays so when the disk does not.
+            self.begin_anew()
+            database = self.connect()
+            _begin(database, durable)
+        return database
 
     def begin_anew(self) -> None:
         """This thread's next use opens a connection anew; not within a transaction."""
@@ -229,6 +239,12 @@ class Archive:
         for thread in [t for t in self._connections if not t.is_alive()]:
             with suppress(sqlite3.Error):
                 self._connections.pop(thread).close()
+
+
+def _begin(database: Database, durable: bool) -> None:
+    # In WAL mode NORMAL syncs at checkpoints alone, FULL at each commit.
+    database.conn.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    database.conn.execute("BEGIN IMMEDIATE")
 
 
 def _known_migrations() -> set[str]:

@@ -45,7 +45,8 @@ def lock_again_and_again(place: Place, made: Path, rounds: int, files: int) -> N
     for number in range(rounds):
         for _ in range(files):
             drops.drop()
-        assert ask(place, f"before {number}", ledger)[0] in ACCEPTED
+        status, said = ask(place, f"before {number}", ledger)
+        assert status in ACCEPTED, said
         time.sleep(dice.uniform(0.0, 1.0))
         switch.touch()
         until(lambda: "disk.readonly" in faults(place), "the fault")
