@@ -91,7 +91,7 @@ class Context:
     folders: Folders | None = None
     backing_up: threading.Lock = field(default_factory=threading.Lock)
     clock: Callable[[], float] = time.time
-    started_s: float = field(default_factory=time.time)
+    started_s: float = field(default_factory=time.monotonic)  # of a clock that nobody sets
 
     def is_away(self, path: str) -> bool:
         """Whether the watched folder of a file cannot be reached now."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from edge_lvr1.access import DAEMON, Who
 from edge_lvr1.config import Settings
 from edge_lvr1.daemon.context import Context, program_version
+from edge_lvr1.daemon.doubted_clock import DoubtedClock
 from edge_lvr1.daemon.quiet_hours import QuietHours
 from edge_lvr1.daemon.schedule import NotNow, Schedule
 from edge_lvr1.daemon.turnstile import Stopped
@@ -69,26 +70,37 @@ def backup_folder(settings: Settings) -> Path:
 
 @dataclass(slots=True)
 class Retention:
-    """Removes what the rules say; remembers how far the look for forgotten files came."""
+    """Removes what the rules say; remembers how far the look for forgotten files came.
+
+    By age nothing goes while the clock, as it runs from here on, is doubted.
+    """
 
     context: Context
     _after: int = field(default=0, init=False)
+    _clock: DoubtedClock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._clock = DoubtedClock(self.context.clock)
 
     def __call__(self) -> str:
         """Apply the rules once; what went. Raises Stopped, NotNow."""
         context = self.context
         keeping = Keeping(context.archive, rules_of(context.settings), context.clock)
-        told = []
-        if context.settings.questions.keep_days is not None:
-            context.turnstile.pass_ingest()
-            pruned = context.questions.prune(context.clock(), context.settings.questions.keep_days)
-            told += [f"{pruned} questions"] if pruned else []
-        removed = sum(self._remove(keeping, one, rule) for one, rule in keeping.overdue())
+        told, removed = [], 0
+        doubt = self._clock.doubt()
+        if not doubt:
+            if context.settings.questions.keep_days is not None:
+                context.turnstile.pass_ingest()
+                days = context.settings.questions.keep_days
+                pruned = context.questions.prune(context.clock(), days)
+                told += [f"{pruned} questions"] if pruned else []
+            removed = sum(self._remove(keeping, one, rule) for one, rule in keeping.overdue())
         for root, excess in keeping.oversized():
             removed += self._shrink(keeping, root, excess)
         told += [f"{removed} recordings"] if removed else []
         self._after = keeping.forget_files(_FILES_AT_ONCE, self._after) or 0
-        return f"removed {' and '.join(told)}" if told else "nothing to remove"
+        outcome = f"removed {' and '.join(told)}" if told else "nothing to remove"
+        return f"{outcome}; nothing by age: {doubt}" if doubt else outcome
 
     def _shrink(self, keeping: Keeping, root: str, excess: int) -> int:
         removed = 0

@@ -20,7 +20,6 @@ from apscheduler.executors.pool import ThreadPoolExecutor  # type: ignore[import
 from apscheduler.jobstores.base import JobLookupError  # type: ignore[import-untyped]
 from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
 from apscheduler.triggers.base import BaseTrigger  # type: ignore[import-untyped]
-from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped]
 
 from edge_lvr1.daemon.health.faults import Faults
 from edge_lvr1.daemon.quiet_hours import QuietHours
@@ -142,6 +141,27 @@ class ClockWatch:
         return by_s if abs(by_s) > _CLOCK_SET_S else 0.0
 
 
+class _Every(BaseTrigger):  # type: ignore[misc]
+    """Fires each so many seconds; runs that were missed are not counted up.
+
+    APScheduler's own trigger names each of them, one by one under its lock: a clock set from
+    1970 to now is a billion runs, in which nothing else goes on and memory ends.
+    """
+
+    def __init__(self, seconds: float, first_s: float = 0.0) -> None:
+        self.interval = timedelta(seconds=seconds)
+        self._first = timedelta(seconds=first_s)
+
+    def lost(self, planned: datetime, now: datetime) -> bool:
+        """Whether a run is planned for later than any is, by a clock that was set back since."""
+        return planned - now > max(self.interval, self._first) + timedelta(seconds=_CLOCK_SET_S)
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """An interval after the last time, or after now where that has passed."""
+        due = (previous_fire_time or now) + self.interval
+        return due if due > now else now + self.interval
+
+
 class _Openings(BaseTrigger):  # type: ignore[misc]
     """Fires when quiet hours begin."""
 
@@ -184,7 +204,7 @@ class Schedule:
         task = self._task(name, f"every {span_text(seconds)}", work)
         self._scheduler.add_job(
             task.run,
-            IntervalTrigger(seconds=seconds, timezone=timezone.utc),
+            _Every(seconds, first_s or 0.0),
             id=name,
             next_run_time=self._from_now(seconds if first_s is None else first_s),
         )
@@ -223,7 +243,7 @@ class Schedule:
             waking.wake(
                 lambda: self._scheduler.add_job(
                     run,
-                    IntervalTrigger(seconds=seconds, timezone=timezone.utc),
+                    _Every(seconds),
                     id=name,
                     replace_existing=True,
                 )
@@ -289,6 +309,18 @@ class Schedule:
             if by_s := watch.set_by_s():
                 log.warning("the clock was set by %+.0f s; jobs are planned from now on", by_s)
                 self.begin_anew()
+            elif self._lost():
+                log.warning("the clock was set and set back; jobs are planned from now on")
+                self.begin_anew()
+
+    def _lost(self) -> bool:
+        """Whether a job waits by a clock that is not this one: it was set twice between looks."""
+        now = self._from_now(0.0)
+        return any(
+            isinstance(job.trigger, _Every) and job.trigger.lost(job.next_run_time, now)
+            for job in self._scheduler.get_jobs()
+            if job.next_run_time is not None
+        )
 
 
 class _Waking:

@@ -20,6 +20,7 @@ from edge_lvr1.daemon.health.room import Pausing, Room
 from edge_lvr1.daemon.health.soundness import Soundness
 from edge_lvr1.daemon.host.notify import Notifier, Passed
 from edge_lvr1.daemon.http.api import create_app
+from edge_lvr1.daemon.http.confined import roots_of
 from edge_lvr1.daemon.http.listen import check_path, sole_daemon, tcp_socket, unix_socket
 from edge_lvr1.daemon.http.server import Server
 from edge_lvr1.daemon.http.tokens import load_token, token_path
@@ -41,7 +42,9 @@ from edge_lvr1.errors import DaemonError, StoreDamaged, StoreError
 from edge_lvr1.media.children import decoder_of
 from edge_lvr1.media.clock_reading import rapid_ocr
 from edge_lvr1.media.decoder import Decoder
+from edge_lvr1.media.opening import Within
 from edge_lvr1.media.patterns import with_users
+from edge_lvr1.media.text_tracks import Sidecars
 from edge_lvr1.models.load import Backends, load_backends, remembering, tree_of
 from edge_lvr1.store.audit import AuditLog
 from edge_lvr1.store.db import Archive
@@ -87,7 +90,7 @@ def running(
         # A worker that is stuck still holds its connection: the end of the process closes it.
         stack.callback(lambda: None if stuck.is_set() else archive.close())
         archive.connect()
-        decoder = decoder_of(settings.ingest)
+        decoder = decoder_of(settings.ingest, roots_of(settings))
         stack.callback(decoder.close)
         backends = backends or load_backends(settings)
         bonds = _Bonds(faults, soundness, stop.set)
@@ -252,6 +255,7 @@ def _compose(
         settings.ingest,
         time.monotonic,
         rapid_ocr() if settings.ingest.read_clock else None,
+        sidecars=Sidecars(Within(roots_of(settings))),
     )
     room = Room(settings.data, settings.ingest.reserve_mb, faults, lambda: _shrink(archive))
     context = Context(
@@ -293,6 +297,7 @@ def _workers(
         patterns=with_users(settings.ingest.name_patterns),
         captioner=backends.captioner.name,
         is_gone=context.folders.is_gone if context.folders else lost,
+        opens=Within(roots_of(settings)),
     )
     answering = Answering(
         context.archive,

@@ -115,7 +115,8 @@ def _scheduled(context: Context) -> Families:
 
 
 def _machine(context: Context) -> Families:
-    yield _one("edge_lvr1_up_seconds", "Since the start", max(0.0, time.time() - context.started_s))
+    up_s = time.monotonic() - context.started_s
+    yield _one("edge_lvr1_up_seconds", "Since the start", up_s)
     faults = {fault.key: 1.0 for fault in context.faults.now()}
     yield _many("edge_lvr1_fault", "1 for each thing that is wrong now", "key", faults)
     yield _one("edge_lvr1_faults", "Things that are wrong now", len(faults))

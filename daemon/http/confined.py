@@ -39,18 +39,6 @@ def confined(path: str, roots: Iterable[Path]) -> str:
     )
 
 
-def check_inside(path: str, roots: Iterable[Path]) -> None:
-    """Raise NotFoundError where a path in one of the roots has become a link out of them.
-
-    Whoever may write there could change a file for a link between its offer and its turn.
-    """
-    roots = tuple(roots)
-    if any(Path(path).is_relative_to(root) for root in roots):
-        real = _real(path)
-        if real is None or not _within(real, roots):
-            raise NotFoundError(f"{path} has become a link out of its folder; it is not taken in")
-
-
 def _within(real: str, roots: Iterable[Path]) -> bool:
     return any(Path(real).is_relative_to(top) for root in roots if (top := _real(str(root))))
 

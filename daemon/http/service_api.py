@@ -136,7 +136,7 @@ def _status(context: Context) -> StatusOut:
     return StatusOut(
         version=program_version(),
         pid=os.getpid(),
-        uptime_s=round(time.time() - context.started_s, 1),
+        uptime_s=round(time.monotonic() - context.started_s, 1),
         data=str(settings.data),
         socket=str(settings.socket_path),
         listen=settings.listen,

@@ -11,10 +11,10 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from edge_lvr1.config import Settings
-from edge_lvr1.daemon.http.confined import check_inside, roots_of
 from edge_lvr1.daemon.ingest.zone import zone_for
 from edge_lvr1.daemon.watching.candidates import root_of
 from edge_lvr1.domain import TakenFile
@@ -22,7 +22,9 @@ from edge_lvr1.errors import MediaError, NotFoundError
 from edge_lvr1.media.decoder import Decoder
 from edge_lvr1.media.joining import Joined, cell, join
 from edge_lvr1.media.names import place
+from edge_lvr1.media.opening import Opens, opened
 from edge_lvr1.media.patterns import NamePattern
+from edge_lvr1.media.probe import Probe
 from edge_lvr1.store.queues import IngestQueue, Job
 from edge_lvr1.store.shelf import Shelf
 from edge_lvr1.store.trees import Trees
@@ -60,6 +62,7 @@ class Intake:
     patterns: Sequence[NamePattern]
     captioner: str
     is_gone: Callable[[str], bool] = lost
+    opens: Opens = opened
 
     def take_in(self, job: Job, between: Callable[[], None], on_progress: OnProgress) -> str:
         """Put a job's file among the others; returns what is to be said of it.
@@ -68,14 +71,13 @@ class Intake:
         NotFoundError, OSError, and what `between` raises.
         """
         path = Path(job.path)
-        check_inside(job.path, roots_of(self.settings))
-        _check_unchanged(job)
-        if job.size_bytes == 0:
-            raise MediaError(f"{path.name} is empty (0 bytes); copy it again")
-        sha256 = digest(path, job.size_bytes, between, on_progress)
-        _check_unchanged(job)
-        check_inside(job.path, roots_of(self.settings))
-        file = self._placed(job, sha256)
+        with self._settled(job) as settled:
+            if job.size_bytes == 0:
+                raise MediaError(f"{path.name} is empty (0 bytes); copy it again")
+            sha256 = digest(settled, job.size_bytes, between, on_progress)
+            found = self.decoder.probe(path)
+            self._check_still(settled, job)
+        file = self._placed(job, sha256, found)
         known = self.shelf.same_footage(file)
         if known is None:
             self.shelf.put(job, file, cell(file.starts_at, self.settings.ingest.max_recording_s))
@@ -104,10 +106,32 @@ class Intake:
         ingest = self.settings.ingest
         return join(files, ingest.gap_s, ingest.max_recording_s)
 
-    def _placed(self, job: Job, sha256: str) -> TakenFile:
+    def _settled(self, job: Job) -> FileIO:
+        """The file that settled, open."""
+        try:
+            file = self.opens(Path(job.path))
+        except IsADirectoryError:
+            raise StillChanging(job.path) from None
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFoundError(f"{job.path} is gone; copy it back to have it taken in") from None
+        if not _is_of(os.fstat(file.fileno()), job):
+            file.close()
+            raise StillChanging(job.path)
+        return file
+
+    def _check_still(self, file: FileIO, job: Job) -> None:
+        """Raise StillChanging where the path leads to another file now, or to other bytes.
+
+        What was probed was opened by the same path in between.
+        """
+        was = os.fstat(file.fileno())
+        with self._settled(job) as again:
+            if not os.path.sameopenfile(file.fileno(), again.fileno()) or not _is_of(was, job):
+                raise StillChanging(job.path)
+
+    def _placed(self, job: Job, sha256: str, found: Probe) -> TakenFile:
         path = Path(job.path)
         root = self.root_of(path)
-        found = self.decoder.probe(path)
         _check_length(path, found.duration_s, job.size_bytes)
         zone = zone_for(root or path.parent, self.settings)
         placed = place(path, root, found, job.mtime_ns / 1e9, zone, self.patterns)
@@ -126,18 +150,17 @@ class Intake:
 
 
 def digest(
-    path: Path, size_bytes: int, between: Callable[[], None], on_progress: OnProgress
+    file: FileIO, size_bytes: int, between: Callable[[], None], on_progress: OnProgress
 ) -> str:
     """The SHA-256 of a file, read in blocks, in hex."""
     found = hashlib.sha256()
-    with path.open("rb") as file:
-        done = 0
-        for count, block in enumerate(iter(lambda: file.read(_BLOCK_BYTES), b"")):
-            found.update(block)
-            done += len(block)
-            if count % _BLOCKS_A_TURN == 0:
-                on_progress(READ, done, size_bytes)
-                between()
+    done = 0
+    for count, block in enumerate(iter(lambda: file.read(_BLOCK_BYTES), b"")):
+        found.update(block)
+        done += len(block)
+        if count % _BLOCKS_A_TURN == 0:
+            on_progress(READ, done, size_bytes)
+            between()
     return found.hexdigest()
 
 
@@ -150,10 +173,5 @@ def _check_length(path: Path, duration_s: float, size_bytes: int) -> None:
         )
 
 
-def _check_unchanged(job: Job) -> None:
-    try:
-        now = os.stat(job.path)  # noqa: PTH116 (a path as it is stored)
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotFoundError(f"{job.path} is gone; copy it back to have it taken in") from None
-    if (now.st_size, now.st_mtime_ns) != (job.size_bytes, job.mtime_ns):
-        raise StillChanging(job.path)
+def _is_of(now: os.stat_result, job: Job) -> bool:
+    return (now.st_size, now.st_mtime_ns) == (job.size_bytes, job.mtime_ns)

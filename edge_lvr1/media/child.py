@@ -15,12 +15,14 @@ import socket
 import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
+from io import FileIO
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from edge_lvr1.domain import Part, Span
 from edge_lvr1.errors import MediaError, NoVideoError
 from edge_lvr1.media.decoder import Decoder, Here
+from edge_lvr1.media.opening import Opens, Within
 from edge_lvr1.media.packing import ImagesOut, pack_cue, pack_probe, pack_seen
 from edge_lvr1.media.reading import Wanted
 from edge_lvr1.media.sandbox import Limits, confine
@@ -41,10 +43,11 @@ class _Stopped(Exception):  # noqa: N818 (a wish, not a failure)
 class Child:
     """The loop of a child over its socket and its ring."""
 
-    def __init__(self, wire: Wire, ring: RingWriter) -> None:
+    def __init__(self, wire: Wire, ring: RingWriter, opens: Opens) -> None:
         self._wire = wire
         self._ring = ring
         self._logs = 0
+        self._open = opens
         self._decoder: Decoder = Here(self._opens)
 
     def serve(self) -> None:
@@ -102,8 +105,9 @@ class Child:
             raise _Stopped
         self._ring.freed(head["free"])
 
-    def _opens(self, path: Path) -> None:
+    def _opens(self, path: Path) -> FileIO:
         self._wire.send({"is": "file", "path": str(path)[-LONGEST_TEXT:]})
+        return self._open(path)
 
 
 class _Passed(logging.Handler):
@@ -172,9 +176,10 @@ ANSWERS: Mapping[str, Callable[[Decoder, Head], Generator[Item, None, None]]] = 
 def main(arguments: list[str]) -> None:
     """Run as a child; returns when the parent closes."""
     sock, ring, parent, limits = (json.loads(argument) for argument in arguments)
-    missing = confine(Limits(**limits), parent)
+    limits = Limits(**limits)
+    missing = confine(limits, parent)
     wire = Wire(socket.socket(fileno=sock), MOST_REQUEST_BYTES)
-    child = Child(wire, RingWriter(mmap.mmap(ring, 0)))
+    child = Child(wire, RingWriter(mmap.mmap(ring, 0)), Within(map(Path, limits.roots)))
     logging.basicConfig(level=logging.INFO, handlers=[_Passed(child)])
     wire.send({"is": "ready", "missing": missing})
     try:

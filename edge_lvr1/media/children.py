@@ -15,7 +15,7 @@ import shutil
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice, repeat
@@ -30,8 +30,9 @@ from edge_lvr1.domain import Part, Span
 from edge_lvr1.errors import MediaError
 from edge_lvr1.media.buffers import Buffers
 from edge_lvr1.media.clips import check_out
-from edge_lvr1.media.decoder import HERE, Decoder
+from edge_lvr1.media.decoder import HERE, Decoder, Here
 from edge_lvr1.media.measure import Sample
+from edge_lvr1.media.opening import Within
 from edge_lvr1.media.packing import ImagesIn, cue_of, probe_of, seen_of
 from edge_lvr1.media.probe import Probe
 from edge_lvr1.media.process import CHILD, Asked, BrokenDecoder, Process, Read, start
@@ -53,7 +54,10 @@ T = TypeVar("T")
 
 
 class Children:
-    """A `Decoder` in child processes. Close it, or use it as a context."""
+    """A `Decoder` in child processes. Close it, or use it as a context.
+
+    Links in `roots` are followed only where they stay in them.
+    """
 
     def __init__(
         self,
@@ -62,8 +66,9 @@ class Children:
         most: int = MOST_CHILDREN,
         output_mb: int = MOST_OUTPUT_MB,
         program: Sequence[str] = CHILD,
+        roots: Iterable[Path] = (),
     ) -> None:
-        self._limits = Limits(memory_mb, output_mb)
+        self._limits = Limits(memory_mb, output_mb, tuple(map(str, roots)))
         self._timeout_s = timeout_s
         self._program = program
         self._buffers = Buffers()
@@ -230,11 +235,14 @@ class Children:
         self._living.pop(process.pid, None)
 
 
-def decoder_of(ingest: Ingest) -> Decoder:
-    """The decoder that the settings ask for. Whoever has it closes it."""
+def decoder_of(ingest: Ingest, roots: Sequence[Path] = ()) -> Decoder:
+    """The decoder that the settings ask for. Whoever has it closes it.
+
+    Links in `roots` are followed only where they stay in them.
+    """
     if ingest.decoder == "here":
-        return HERE
-    return Children(ingest.decoder_memory_mb, ingest.decoder_timeout_s)
+        return Here(Within(roots)) if roots else HERE
+    return Children(ingest.decoder_memory_mb, ingest.decoder_timeout_s, roots=roots)
 
 
 def _ends(span: Span) -> tuple[float, float]:

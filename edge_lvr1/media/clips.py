@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,6 +29,7 @@ from edge_lvr1.domain import Part, Span
 from edge_lvr1.errors import MediaError
 from edge_lvr1.media.container import Video, open_video
 from edge_lvr1.media.decode import SAME_TIME_S, Packets, packets_from
+from edge_lvr1.media.opening import Opens, opened
 from edge_lvr1.media.reading import Frame, Reader, Wanted, in_order
 
 logger = logging.getLogger(__name__)
@@ -56,14 +57,14 @@ def cut(
     span: Span,
     out: Path,
     exact: bool = False,
-    on_open: Callable[[Path], None] = lambda path: None,
+    opens: Opens = opened,
 ) -> None:
     """Write the span of a recording to `out` (.mp4, .mov or .mkv), replacing what is there.
 
     Copied without loss from the keyframe at or before the start, so the clip may begin early;
     with `exact`, or where the parts cannot be joined as they are, encoded as H.264 from the
     very frame. Raises MediaError where the span is not in the recording, a part cannot be
-    read or `out` cannot be written. `on_open` is told of each part before it is opened.
+    read or `out` cannot be written. `opens` opens each part.
     """
     span = _within(parts, span)
     check_out(parts, out)
@@ -71,12 +72,12 @@ def cut(
     if not exact:
         try:
             with _written(out) as container:
-                _copy(parts, span, container, on_open)
+                _copy(parts, span, container, opens)
             return
         except _Uncopyable as reason:
             logger.info("%s is encoded anew: %s", out.name, reason)
     with _written(out) as container:
-        _encode(parts, span, container, on_open)
+        _encode(parts, span, container, opens)
 
 
 def _within(parts: Sequence[Part], span: Span) -> Span:
@@ -131,9 +132,7 @@ def _written(out: Path) -> Iterator[OutputContainer]:
         unfinished.unlink(missing_ok=True)
 
 
-def _copy(
-    parts: Sequence[Part], span: Span, container: OutputContainer, on_open: Callable[[Path], None]
-) -> None:
+def _copy(parts: Sequence[Part], span: Span, container: OutputContainer, opens: Opens) -> None:
     track: VideoStream | None = None
     kind: tuple[object, ...] = ()
     times = _Times()
@@ -141,8 +140,7 @@ def _copy(
         local = Span(max(0.0, span.start_s - part.offset_s), max(0.0, span.end_s - part.offset_s))
         if not 0 <= local.start_s < min(local.end_s, part.duration_s):
             continue
-        on_open(Path(part.path))
-        with open_video(Path(part.path)) as video:
+        with open_video(Path(part.path), opens) as video:
             if track is None:
                 track, kind = _copied_track(container, video), _kind(video)
             elif kind != _kind(video):
@@ -237,11 +235,9 @@ class _Times:
             yield packet
 
 
-def _encode(
-    parts: Sequence[Part], span: Span, container: OutputContainer, on_open: Callable[[Path], None]
-) -> None:
+def _encode(parts: Sequence[Part], span: Span, container: OutputContainer, opens: Opens) -> None:
     track: VideoStream | None = None
-    reader = Reader(on_open)
+    reader = Reader(opens)
     first = reader.gather(parts, [Wanted((span.start_s,))])
     with closing(first), closing(reader.shown(parts, span, None)) as rest:
         for frame in chain((Frame(span.start_s, image) for image in first), rest):

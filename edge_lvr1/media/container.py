@@ -1,30 +1,33 @@
 """Opening a media file, and saying in one sentence why it cannot be opened.
 
 What is dropped into a folder is not trusted: only formats that hold pictures or sound are
-opened (a playlist or a list of files could name other files and addresses), only through the
-`file` protocol, and pictures of absurd size are refused before they are decoded.
+opened (a playlist or a list of files could name other files and addresses), only through a
+descriptor, and pictures of absurd size are refused before they are decoded.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import av
 from av.codec.context import ThreadType
-from av.container import InputContainer
+from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from edge_lvr1.errors import MediaError, NoVideoError
+from edge_lvr1.media.opening import Opens, opened
 
 MAX_SIDE_PX = 16384
 MAX_PIXELS = 100_000_000  # three times 8K UHD
@@ -40,6 +43,7 @@ FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,av1,obu,"
     "ivf,flv,live_flv,asf,mxf,ogg,dhav,nut,gxf,vc1,wtv,rm,mjpeg,mp3,aac,flac,wav,ac3,amr,aiff"
 )
+_NO_FILE = "{} is a device, pipe or socket, not a media file"
 OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 
 
@@ -48,7 +52,8 @@ class Video:
     """An open file and its picture track.
 
     `first_pts_s` is the container's time of the track's start; all other times are counted
-    from there. `fps` is the average rate where the container knows it.
+    from there. `fps` is the average rate where the container knows it, `status` what the file
+    system says of the file that is open, `opens` what opened it.
     """
 
     path: Path
@@ -56,6 +61,8 @@ class Video:
     stream: VideoStream
     first_pts_s: float
     fps: float
+    status: os.stat_result
+    opens: Opens
 
     @property
     def timed(self) -> bool:
@@ -74,20 +81,21 @@ class Video:
 
 
 @contextmanager
-def open_video(path: Path, threads: Literal["AUTO", "SLICE"] = "AUTO") -> Iterator[Video]:
+def open_video(
+    path: Path, opens: Opens = opened, threads: Literal["AUTO", "SLICE"] = "AUTO"
+) -> Iterator[Video]:
     """Open a file's picture track, and close it whatever happens.
 
     "AUTO" threads decode faster, but lose a frame or two where a file breaks off; "SLICE"
     threads do not. Raises MediaError where the file cannot be opened or has pictures of absurd
     size, and NoVideoError where it holds no moving picture.
     """
-    _check_file(path)
     try:
-        # "file:" keeps a name such as "concat:a|b" from being read as an address.
-        container = av.open(f"file:{path}", options=dict(OPTIONS), metadata_errors="replace")
-    except (FFmpegError, OSError, ValueError) as error:
-        raise MediaError(_why_closed(path, error)) from error
-    with container:
+        file = opens(path)
+    except (OSError, ValueError) as error:
+        raise MediaError(_why_unopened(path, error)) from error
+    with file, _demuxed(path, file) as container:
+        assert isinstance(container, InputContainer)
         stream = _picture_track(path, container)
         if stream.codec_context is None:
             raise MediaError(f"{path} has pictures in a coding that is not known; convert it")
@@ -95,7 +103,8 @@ def open_video(path: Path, threads: Literal["AUTO", "SLICE"] = "AUTO") -> Iterat
         stream.thread_type = ThreadType[threads]
         stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         first_pts_s = float(_start_pts(container, stream) * (stream.time_base or 0))
-        yield Video(path, container, stream, first_pts_s, _fps(stream))
+        status = os.fstat(file.fileno())
+        yield Video(path, container, stream, first_pts_s, _fps(stream), status, opens)
 
 
 def check_size(path: Path, width_px: int, height_px: int) -> None:
@@ -107,19 +116,31 @@ def check_size(path: Path, width_px: int, height_px: int) -> None:
         )
 
 
-def _check_file(path: Path) -> None:
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        raise MediaError(_why_closed(path, error)) from error
-    if stat.S_ISDIR(status.st_mode):
-        raise MediaError(f"{path} is a folder, not a media file; name the files inside it")
+def _demuxed(path: Path, file: FileIO) -> InputContainer | OutputContainer:
+    status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
-        raise MediaError(f"{path} is a device, pipe or socket, not a media file")
+        raise MediaError(_NO_FILE.format(path))
     if status.st_size == 0:
         raise MediaError(f"{path} is empty (0 bytes); copy it again once it has been written")
-    if not os.access(path, os.R_OK):
-        raise MediaError(_why_closed(path, PermissionError()))
+    # FFmpeg looks at a name's ending where the bytes leave a doubt; "file:" keeps one such as
+    # "concat:a|b" from being read as an address.
+    file.name = f"file:{path}"
+    try:
+        return av.open(file, options=dict(OPTIONS), metadata_errors="replace")
+    except (FFmpegError, OSError, ValueError) as error:
+        raise MediaError(_why_closed(path, file)) from error
+
+
+def _why_unopened(path: Path, error: Exception) -> str:
+    if isinstance(error, IsADirectoryError):
+        return f"{path} is a folder, not a media file; name the files inside it"
+    if isinstance(error, FileNotFoundError):
+        return f"there is no file at {path}; check the name"
+    if isinstance(error, PermissionError):
+        return f"{path} may not be read by this user; change its permissions"
+    if isinstance(error, OSError) and error.errno == errno.ENXIO:
+        return _NO_FILE.format(path)
+    return f"{path} cannot be read: {error}"
 
 
 def _picture_track(path: Path, container: InputContainer) -> VideoStream:
@@ -154,16 +175,12 @@ def _fps(stream: VideoStream) -> float:
     return FALLBACK_FPS
 
 
-def _why_closed(path: Path, error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"there is no file at {path}; check the name"
-    if isinstance(error, PermissionError):
-        return f"{path} may not be read by this user; change its permissions"
+def _why_closed(path: Path, file: FileIO) -> str:
     try:
-        with path.open("rb") as file:
-            head = file.read(SNIFF_BYTES)
-            cut_short = _lacks_moov(file, path.stat().st_size)
-    except (OSError, ValueError) as unreadable:
+        file.seek(0)
+        head = file.read(SNIFF_BYTES)
+        cut_short = _lacks_moov(file, os.fstat(file.fileno()).st_size)
+    except OSError as unreadable:
         return f"{path} cannot be read: {unreadable}"
     if cut_short:
         return (
@@ -184,7 +201,7 @@ def _is_text(head: bytes) -> bool:
     return printable > 0.97 * len(head)
 
 
-def _lacks_moov(file: BinaryIO, size_bytes: int) -> bool:
+def _lacks_moov(file: FileIO, size_bytes: int) -> bool:
     """Whether a file is laid out in ISO 14496-12 boxes, none of them the index."""
     at = 0
     for number in range(MAX_BOXES):

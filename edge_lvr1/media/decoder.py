@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge_lvr1.domain import Part, Span
 from edge_lvr1.media.clips import cut
 from edge_lvr1.media.measure import Sample
+from edge_lvr1.media.opening import Opens, opened
 from edge_lvr1.media.probe import Probe, probe
 from edge_lvr1.media.reading import Frame, Reader, Wanted
 from edge_lvr1.media.survey import STEP_S, Picture, survey
@@ -79,17 +80,16 @@ class Decoder(Protocol):
 class Here:
     """Decodes in this process, which a file made to do harm may crash or fill.
 
-    `on_open` is told of each file before it is opened.
+    `opens` opens each file.
     """
 
-    def __init__(self, on_open: Callable[[Path], None] = lambda path: None) -> None:
-        self._on_open = on_open
-        self._reader = Reader(on_open)
+    def __init__(self, opens: Opens = opened) -> None:
+        self._opens = opens
+        self._reader = Reader(opens)
 
     def probe(self, path: Path) -> Probe:
         """As `Decoder.probe`."""
-        self._on_open(path)
-        return probe(path)
+        return probe(path, self._opens)
 
     def gather(
         self, parts: Sequence[Part], wanted: Sequence[Wanted]
@@ -107,16 +107,15 @@ class Here:
         self, parts: Sequence[Part], slot_s: float, step_s: float = STEP_S
     ) -> Generator[Sample | Picture, None, None]:
         """As `Decoder.survey`."""
-        return survey(parts, slot_s, step_s)
+        return survey(parts, slot_s, step_s, self._opens)
 
     def texts(self, path: Path) -> tuple[Cue, ...]:
         """As `Decoder.texts`."""
-        self._on_open(path)
-        return read_tracks(path)
+        return read_tracks(path, self._opens)
 
     def cut(self, parts: Sequence[Part], span: Span, out: Path, exact: bool = False) -> None:
         """As `Decoder.cut`."""
-        cut(parts, span, out, exact, self._on_open)
+        cut(parts, span, out, exact, self._opens)
 
     def until(self, cancelled: Callable[[], bool]) -> Decoder:
         """As `Decoder.until`; a frame that is being decoded here is decoded to its end."""

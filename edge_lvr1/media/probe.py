@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from edge_lvr1.errors import MediaError
 from edge_lvr1.media.container import Video, check_size, open_video
 from edge_lvr1.media.decode import LEAP_S, demuxed, keyframe_interval_s, packets_from, pictures
+from edge_lvr1.media.opening import Opens, opened
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +50,13 @@ class Probe:
     subtitle_tracks: int
 
 
-def probe(path: Path) -> Probe:
+def probe(path: Path, opens: Opens = opened) -> Probe:
     """Look into a media file.
 
     Raises MediaError where it cannot be read or none of its pictures decodes, NoVideoError
     where it has no moving picture; the message says what is wrong and what to do.
     """
-    with open_video(path, threads="SLICE") as video:
+    with open_video(path, opens, threads="SLICE") as video:
         first = _first_picture(video)
         keyframe_s = keyframe_interval_s(video)
         duration_s = _duration_s(video)
@@ -109,7 +110,7 @@ def _duration_s(video: Video) -> float:
 
 def _counted_s(video: Video) -> float:
     """Length of a stream without times: its packets, each a picture, at its rate."""
-    with open_video(video.path) as again:  # such a file cannot be wound back
+    with open_video(video.path, video.opens) as again:  # such a file cannot be wound back
         return sum(packet.size > 0 for packet in demuxed(again)) / video.fps
 
 

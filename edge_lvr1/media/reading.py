@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
@@ -27,6 +27,7 @@ from edge_lvr1.domain import Part, Span
 from edge_lvr1.errors import MediaError
 from edge_lvr1.media.container import Video, open_video
 from edge_lvr1.media.decode import SAME_TIME_S, key_pictures, keyframe_interval_s, pictures
+from edge_lvr1.media.opening import Opens, opened
 
 logger = logging.getLogger(__name__)
 
@@ -141,11 +142,11 @@ def _route(number: int, times_s: Sequence[float]) -> Route:
 class Reader:
     """Reads parts; remembers how far keyframes are apart in the files that it read last.
 
-    `on_open` is told of each file before it is opened.
+    `opens` opens each file.
     """
 
-    def __init__(self, on_open: Callable[[Path], None] = lambda path: None) -> None:
-        self._on_open = on_open
+    def __init__(self, opens: Opens = opened) -> None:
+        self._opens = opens
         self._keyframe_s: dict[tuple[str, int, int], float | None] = {}
 
     def gather(
@@ -188,9 +189,8 @@ class Reader:
             if start_s >= end_s:
                 continue
             convert = _Converter()
-            self._on_open(Path(part.path))
             with (
-                open_video(Path(part.path)) as video,
+                open_video(Path(part.path), self._opens) as video,
                 closing(pictures(video, start_s - part.offset_s)) as run,
             ):
                 for shown_s, picture in run:
@@ -204,8 +204,7 @@ class Reader:
         self, part: Part, looks: Sequence[Look]
     ) -> Generator[NDArray[np.uint8], None, None]:
         convert = _Converter()
-        self._on_open(Path(part.path))
-        with open_video(Path(part.path)) as video:
+        with open_video(Path(part.path), self._opens) as video:
             following = iter(looks)
             for run in self._runs(video, part, looks):
                 own = [next(following) for _ in run.times_s]
@@ -222,8 +221,7 @@ class Reader:
         return plan_runs(times_s, self._measured(video), [look.tolerance_s for look in looks])
 
     def _measured(self, video: Video) -> float | None:
-        status = video.path.stat()
-        key = (str(video.path), status.st_size, status.st_mtime_ns)
+        key = (str(video.path), video.status.st_size, video.status.st_mtime_ns)
         if key not in self._keyframe_s:
             while len(self._keyframe_s) >= REMEMBERED_FILES:
                 self._keyframe_s.pop(next(iter(self._keyframe_s)), None)

@@ -9,6 +9,7 @@ import ctypes
 import os
 import resource
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +25,14 @@ CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a child may use: megabytes of memory, and of a file that it writes."""
+    """What a child may use: megabytes of memory, and of a file that it writes.
+
+    Links in `roots` may not lead out of these folders (`media/opening.py`).
+    """
 
     memory_mb: int
     output_mb: int
+    roots: Sequence[str] = ()
 
 
 def confine(limits: Limits, parent: int) -> list[str]:

@@ -26,6 +26,7 @@ from edge_lvr1.errors import MediaError
 from edge_lvr1.media.container import Video, open_video
 from edge_lvr1.media.decode import SAME_TIME_S, pictures
 from edge_lvr1.media.measure import HEIGHT_PX, WIDTH_PX, Measure, Sample
+from edge_lvr1.media.opening import Opens, opened
 from edge_lvr1.media.pictures import fitted, looks_like, webp
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Picture:
 
 
 def survey(
-    parts: Sequence[Part], slot_s: float, step_s: float = STEP_S
+    parts: Sequence[Part], slot_s: float, step_s: float = STEP_S, opens: Opens = opened
 ) -> Generator[Sample | Picture, None, None]:
     """Look over a recording, front to back: a sample each look, a picture each slot.
 
@@ -67,7 +68,8 @@ def survey(
         raise ValueError(f"slots and steps last longer than nothing, not {slot_s} and {step_s}")
     measure, scale = Measure(), VideoReformatter()
     best: _Best | None = None
-    for time_s, frame in looks(parts, step_s, max(step_s, min(KEY_STEP_S, slot_s))):
+    key_step_s = max(step_s, min(KEY_STEP_S, slot_s))
+    for time_s, frame in looks(parts, step_s, key_step_s, opens):
         grey = scale.reformat(
             frame, width=WIDTH_PX, height=HEIGHT_PX, format="gray", interpolation=Interpolation.AREA
         )
@@ -112,7 +114,9 @@ def _thumbnail(scale: VideoReformatter, frame: VideoFrame) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4))
 
 
-def looks(parts: Sequence[Part], step_s: float, key_step_s: float) -> Iterator[Look]:
+def looks(
+    parts: Sequence[Part], step_s: float, key_step_s: float, opens: Opens = opened
+) -> Iterator[Look]:
     """Frames of a recording at times that rise, no closer than needed.
 
     A part that cannot be read any more is passed over. Raises MediaError where none can.
@@ -126,7 +130,7 @@ def looks(parts: Sequence[Part], step_s: float, key_step_s: float) -> Iterator[L
         if following is not None:
             end_s = min(end_s, following.offset_s)
         try:
-            for time_s, frame in _of_part(part, step_s, key_step_s):
+            for time_s, frame in _of_part(part, step_s, key_step_s, opens):
                 if time_s >= end_s - SAME_TIME_S:
                     break
                 if time_s >= 0 and time_s - after_s >= min(step_s, 0.5) - SAME_TIME_S:
@@ -139,9 +143,11 @@ def looks(parts: Sequence[Part], step_s: float, key_step_s: float) -> Iterator[L
         raise trouble
 
 
-def _of_part(part: Part, step_s: float, key_step_s: float) -> Generator[Look, None, None]:
+def _of_part(
+    part: Part, step_s: float, key_step_s: float, opens: Opens
+) -> Generator[Look, None, None]:
     with (
-        open_video(Path(part.path)) as video,
+        open_video(Path(part.path), opens) as video,
         closing(_of_file(video, -part.offset_s, part.duration_s, step_s, key_step_s)) as run,
     ):
         for shown_s, frame in run:

@@ -13,6 +13,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 
 import pysubs2
@@ -26,6 +27,7 @@ from charset_normalizer import from_bytes
 from edge_lvr1.domain import Span
 from edge_lvr1.errors import MediaError
 from edge_lvr1.media.container import Video, open_video
+from edge_lvr1.media.opening import Opens, opened
 from edge_lvr1.media.words import Cue
 
 logger = logging.getLogger(__name__)
@@ -51,10 +53,11 @@ _BLANK_LINE = re.compile(r"\\N[ \t]*\\N")
 class Sidecars:
     """Finds the text files beside media files. Remembers the last folder's, for the next file.
 
-    A folder of 20,000 files is listed once, not once for each of them.
+    A folder of 20,000 files is listed once, not once for each of them. `opens` opens them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, opens: Opens = opened) -> None:
+        self.opens = opens
         self._listed: tuple[str, int] | None = None
         self._texts: Mapping[str, tuple[Path, ...]] = {}
 
@@ -79,17 +82,17 @@ def words_of(
 
     `tracks` reads what is in it: `read_tracks`, or a decoder's `texts`.
     """
-    cues = [cue for text in sidecars.of(path) for cue in read_sidecar(text)]
+    cues = [cue for text in sidecars.of(path) for cue in read_sidecar(text, sidecars.opens)]
     return tuple(_in_order([*cues, *tracks(path)]))
 
 
-def read_sidecar(path: Path) -> tuple[Cue, ...]:
+def read_sidecar(path: Path, opens: Opens = opened) -> tuple[Cue, ...]:
     """The cues of a .srt or .vtt file, in order of time; empty where it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with opens(path) as raw, BufferedReader(raw) as file:
             data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        logger.info("%s cannot be read: %s", path, error.strerror)
+    except (OSError, MediaError) as error:
+        logger.info("%s cannot be read: %s", path, error)
         return ()
     if len(data) > MAX_BYTES:
         logger.info("%s: text after the first %d bytes is left out", path, MAX_BYTES)
@@ -128,13 +131,13 @@ def decoded(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def read_tracks(path: Path) -> tuple[Cue, ...]:
+def read_tracks(path: Path, opens: Opens = opened) -> tuple[Cue, ...]:
     """The cues of a file's own text tracks (mov_text, SubRip, WebVTT, ASS), by time.
 
     Empty where it has none, or they are pictures. Decodes: see `media/decoder.py`.
     """
     try:
-        with open_video(path) as video:
+        with open_video(path, opens) as video:
             tracks = {s.index: s for s in video.container.streams.subtitles if s.codec_context}
             return tuple(_in_order(_track_cues(video, tracks))) if tracks else ()
     except (MediaError, FFmpegError, ValueError) as error:

@@ -17,7 +17,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from edge_lvr1.errors import StoreDamaged, StoreError, StoreFull
-from edge_lvr1.store.opening import RESTORE, check_place, keep_copy
+from edge_lvr1.store.opening import RESTORE, check_place, keep_copy, read_only
 from edge_lvr1.store.schema import migrations
 
 logger = logging.getLogger(__name__)
@@ -111,11 +111,8 @@ class Archive:
         on the disk when this returns, with all commits before it: for what somebody is told
         has been accepted. Any other outlives a kill, and may be undone by a power cut.
         """
-        database = self.connect()
         try:
-            # In WAL mode NORMAL syncs at checkpoints alone, FULL at each commit.
-            database.conn.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            database.conn.execute("BEGIN IMMEDIATE")
+            database = self._begun(durable)
             try:
                 yield database
                 database.conn.execute("COMMIT")
@@ -126,6 +123,19 @@ class Archive:
             raise
         except sqlite3.DatabaseError as error:
             raise self._explained(error) from error
+
+    def _begun(self, durable: bool) -> Database:
+        database = self.connect()
+        try:
+            _begin(database, durable)
+        except sqlite3.OperationalError as error:
+            if "readonly" not in str(error):
+                raise
+            # Opened while the disk could only be read, it stays so when the disk does not.
+            self.begin_anew()
+            database = self.connect()
+            _begin(database, durable)
+        return database
 
     def begin_anew(self) -> None:
         """This thread's next use opens a connection anew; not within a transaction."""
@@ -235,6 +245,12 @@ class Archive:
                 self._connections.pop(thread).close()
 
 
+def _begin(database: Database, durable: bool) -> None:
+    # In WAL mode NORMAL syncs at checkpoints alone, FULL at each commit.
+    database.conn.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    database.conn.execute("BEGIN IMMEDIATE")
+
+
 def _known_migrations() -> set[str]:
     memory = Database(memory=True, execute_plugins=False)
     try:
@@ -261,6 +277,9 @@ def _explained(error: sqlite3.DatabaseError, path: Path) -> StoreError:
     if "unable to open" in text or "readonly" in text:
         said = "cannot be opened for writing; check the rights of the file and its folder, and "
         said += "whether its disk is mounted for reading only"
+    elif "disk I/O error" in text and read_only(path.parent):
+        said = "cannot be written: its disk can only be read now; see the kernel's log, and mount "
+        said += "it for writing"
     elif "locked" in text:
         said = "is held by another program; stop it and try again"
     elif "disk I/O error" in text:

@@ -150,6 +150,19 @@ def damaged(path: Path, damage: str) -> StoreDamaged:
     )
 
 
+def read_only(folder: Path) -> bool:
+    """Whether a folder's disk takes no writes, by a file without a name that leaves nothing.
+
+    What a mount says of itself is not enough: one that ext4 has locked after an error goes on
+    saying rw.
+    """
+    try:
+        os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
+
+
 def _size(path: Path) -> int:
     total = 0
     for file in (path, Path(f"{path}-wal")):

@@ -124,7 +124,8 @@ class Shelf:
                     f"UPDATE {table} SET path = ?, mtime_ns = ? WHERE path = ?",
                     [path_in(new), mtime_ns, path_in(old)],
                 )
-            # The recordings go on under the new name: nothing would end a job of the old one.
+            # The recordings go on under the new name: nothing would end a job of the old one,
+            # nor tell it where they become others.
             db.execute(_MOVED_JOB, [f"it lies at {clean(new)} now", self._clock(), path_in(old)])
             self._stir(db, path_in(new))
         return True
@@ -292,7 +293,8 @@ UPDATE jobs SET recordings = told.numbers FROM (
     WHERE r.camera = ? AND r.cell = ? GROUP BY p.path
 ) AS told WHERE jobs.path = told.path AND jobs.recordings != told.numbers"""
 _MOVED_JOB = (
-    "UPDATE jobs SET state = 'done', reason = ?, finished_s = ? WHERE path = ? AND state = 'placed'"
+    "UPDATE jobs SET state = 'done', reason = ?, finished_s = ?, recordings = '[]' "
+    "WHERE path = ? AND state IN ('placed', 'done')"
 )
 _TRY_AGAIN = """
 UPDATE recordings SET state = 'queued', attempts = 0, lost = 0, not_before_s = 0

@@ -16,6 +16,7 @@ import pytest
 from edge_lvr1.config import Keep, KeepRule, Settings
 from edge_lvr1.daemon import keeping
 from edge_lvr1.daemon.context import Context
+from edge_lvr1.daemon.doubted_clock import DoubtedClock
 from edge_lvr1.daemon.http.api import create_app
 from edge_lvr1.daemon.keeping import BackupJob, LogLimit, Retention, Tidying, backup_folder
 from edge_lvr1.daemon.quiet_hours import QuietHours
@@ -42,6 +43,47 @@ def ruled(context: Context, days_later: float = 0.0, **rule: float) -> Context:
     settings = context.settings.model_copy(update={"keep": Keep(default=KeepRule(**rule))})
     clock_s = STARTS_S + days_later * DAY_S
     return replace(context, settings=settings, clock=lambda: clock_s)
+
+
+def test_clock_that_is_set_forwards_removes_nothing_by_age_for_a_day(
+    context: Context, recording: Recording
+) -> None:
+    done(context)
+    wall_s, steady_s = STARTS_S, 0.0
+    at = replace(ruled(context, max_days=30), clock=lambda: wall_s + steady_s)
+    retention = Retention(at)
+    retention._clock = DoubtedClock(at.clock, lambda: steady_s)
+
+    wall_s += 365 * DAY_S
+    at_once = retention()
+    steady_s += 0.9 * DAY_S
+    later = retention()
+    steady_s += 0.2 * DAY_S
+    believed = retention()
+
+    doubted = "nothing to remove; nothing by age: the clock was set forwards by 8760 h"
+    assert at_once.startswith(doubted)
+    assert later.startswith(doubted)
+    assert believed == "removed 1 recordings"
+
+
+def test_clock_that_is_put_right_or_runs_on_is_believed() -> None:
+    wall_s, steady_s = 0.0, 0.0
+    clock = DoubtedClock(lambda: wall_s + steady_s, lambda: steady_s)
+
+    steady_s = 1000 * DAY_S
+    ran_on = clock.doubt()
+    wall_s = 365 * DAY_S
+    wrong = clock.doubt()
+    wall_s = 0.0
+    righted = clock.doubt()
+    wall_s = -365 * DAY_S
+    back = clock.doubt()
+    wall_s = 0.0
+
+    assert (ran_on, righted, back) == ("", "", "")
+    assert wrong
+    assert clock.doubt()
 
 
 def done(context: Context) -> None:

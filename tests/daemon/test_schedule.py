@@ -21,6 +21,7 @@ from edge_lvr1.daemon.schedule import (
     NotNow,
     Schedule,
     Task,
+    _Every,
     look_interval_s,
     span_text,
 )
@@ -40,6 +41,25 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
+
+
+def test_runs_that_a_clock_skipped_are_not_counted_up() -> None:
+    every = _Every(0.25)
+    last = datetime(1970, 1, 1, tzinfo=UTC)
+    now = datetime(2026, 3, 14, tzinfo=UTC)
+
+    due = every.get_next_fire_time(last, now)
+
+    assert now < due <= now + timedelta(seconds=0.25)
+    assert every.get_next_fire_time(now, now) == now + timedelta(seconds=0.25)
+
+
+def test_run_that_is_planned_by_another_clock_is_lost() -> None:
+    every = _Every(60.0, first_s=300.0)
+    now = datetime(2026, 3, 14, tzinfo=UTC)
+
+    assert not every.lost(now + timedelta(seconds=300), now)
+    assert every.lost(now + timedelta(hours=1), now)
 
 
 class Files:

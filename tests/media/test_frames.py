@@ -1,4 +1,5 @@
 from collections.abc import Callable, Generator, Sequence
+from io import FileIO
 from pathlib import Path
 
 import av
@@ -11,6 +12,7 @@ from edge_lvr1.domain import Part, Span
 from edge_lvr1.errors import MediaError
 from edge_lvr1.media.decoder import Here
 from edge_lvr1.media.frames import Footage, Frame, Wanted
+from edge_lvr1.media.opening import opened
 from edge_lvr1.media.probe import probe
 from edge_lvr1.media.reading import Route, plan_runs
 from tests import media_files
@@ -231,13 +233,18 @@ def test_many_requests_open_each_file_once(tmp_path: Path) -> None:
     for number in range(12):
         path = media_files.video(tmp_path / f"{number}.mp4", first_number=number * 25, gop=10)
         parts.append(Part(str(path), float(number), 1.0, 0, 0, ""))
-    opened: list[str] = []
-    decoder = Here(lambda path: opened.append(path.name))
+    names: list[str] = []
+
+    def noted(path: Path) -> FileIO:
+        names.append(path.name)
+        return opened(path)
+
+    decoder = Here(noted)
     wanted = [Wanted(tuple(n / 4 + k / 16 for k in range(8)), 80) for n in range(40)]
 
     given = dict(Footage(parts, decoder).gather(wanted))
 
-    assert opened == [f"{number}.mp4" for number in range(11)]
+    assert names == [f"{number}.mp4" for number in range(11)]
     for index, frames in given.items():
         numbers = media_files.numbers(frame.image for frame in frames)
         assert numbers == [int(time_s * 25 + 1e-6) for time_s in wanted[index].times_s]

@@ -55,14 +55,14 @@ class Nursery:
 
 
 @contextmanager
-def nursery() -> Iterator[Nursery]:
-    """A nursery that is open; its daemon, if one lives, ends with it."""
+def nursery(**more: str) -> Iterator[Nursery]:
+    """A nursery that is open, with more in its environment; its daemon ends with it."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("EDGE_LVR1_")}
     with subprocess.Popen(
         [sys.executable, "-m", "tests.reliability.nursery"],
         cwd=ROOT,
         # A second thread, as numpy's libraries would have, must not be there at a fork.
-        env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **more},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:

@@ -33,7 +33,7 @@ from edge_lvr1.models.load import load_backends
 from edge_lvr1.store import postings
 from edge_lvr1.store.backup import Backups
 from edge_lvr1.store.vectors import Vectors
-from tests.reliability import memory_probe
+from tests.reliability import locked_disk, memory_probe
 from tests.reliability.points import Point, Points
 
 SEALED_FROM = 4  # captions that may be open
@@ -62,6 +62,8 @@ def serve(told: dict[str, Any]) -> int:
     points = Points(Point.parse(dies_at) if dies_at else None, synced)
     if told.get("counted", True):
         points.install()
+    if "locked_by" in told:
+        locked_disk.install(Path(told["settings"]["data"]), Path(told["locked_by"]))
     if "bundle" in told or "backup" in told:
         if "bundle" in told:
             export(Path(told["bundle"]), told["version"])

@@ -291,6 +291,23 @@ def test_moved_file_keeps_its_recording(desk: Desk) -> None:
     assert [part.path for part in after.parts] == ["/drop/new.mp4"]
 
 
+def test_job_of_a_file_that_moved_names_no_recording_that_may_become_another(desk: Desk) -> None:
+    first = desk.take("a", 20.0)
+    desk.put_together()
+    desk.builds.close(0.0, idle=True)
+    desk.caption_all(desk.build())
+    desk.jobs.offer("/drop/new.mp4", 10, 99)
+    second = desk.jobs.lease("worker", 60.0)
+    assert second is not None
+
+    desk.shelf.moved(second, "/drop/a.mp4", "/drop/new.mp4", 99)
+    desk.put_together()
+
+    old = desk.job(first)
+    assert (old.state, old.recordings) == (JobState.DONE, ())
+    assert old.reason == "it lies at /drop/new.mp4 now"
+
+
 def test_job_of_a_file_that_moved_before_it_was_captioned_ends(desk: Desk) -> None:
     first = desk.take("a", 0.0, confidence=Confidence.GUESSED)
     desk.put_together()

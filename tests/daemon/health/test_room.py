@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from edge_lvr1.daemon.health.faults import Faults
-from edge_lvr1.daemon.health.room import DAMAGED, Pausing, Room, free_bytes
+from edge_lvr1.daemon.health.room import DAMAGED, LOCKED, Pausing, Room, free_bytes
+from edge_lvr1.store.opening import read_only
+from tests.small_disk import remount, small_disk
 
 MB = 1_000_000
 
@@ -19,6 +21,7 @@ class Disk:
         self.free = 1000 * MB
         self.looks = 0
         self.shrunk = 0
+        self.locked = False
         self.now_s = 0.0
         self.faults = Faults()
         self.room = Room(Path("/data"), 500, self.faults, self.shrink, self.look, self.clock)
@@ -39,6 +42,41 @@ class Disk:
         self.now_s += 2.0
         self.free = free_mb * MB
         return self.room.short()
+
+
+def test_disk_that_can_only_be_read_pauses_ingest_whatever_is_free() -> None:
+    disk = Disk()
+    disk.locked = True
+    disk.room = Room(
+        Path("/data"),
+        500,
+        disk.faults,
+        disk.shrink,
+        disk.look,
+        disk.clock,
+        lambda folder: disk.locked,
+    )
+
+    short = disk.short_with(1000)
+    (fault,) = disk.faults.now()
+    disk.locked = False
+    after = disk.short_with(1000)
+
+    assert (short, after) == (True, False)
+    assert (fault.key, disk.shrunk) == (LOCKED, 0)
+    assert "can only be read" in fault.sentence
+    assert disk.faults.now() == ()
+
+
+def test_disk_that_takes_writes_is_not_read_only(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 1000) as disk:
+        before = read_only(disk)
+        remount(disk, "ro")
+        after = read_only(disk)
+
+        assert (before, after) == (False, True)
+        assert list(disk.iterdir()) == []
+    assert not read_only(tmp_path / "none")
 
 
 def test_ingest_pauses_below_the_reserve_and_resumes_above_it_with_a_margin(

@@ -16,6 +16,7 @@ from edge_lvr1.domain import Confidence
 from edge_lvr1.errors import MediaError, NotFoundError
 from edge_lvr1.media.decoder import HERE
 from edge_lvr1.media.frames import Footage
+from edge_lvr1.media.opening import opened
 from edge_lvr1.media.patterns import PATTERNS
 from edge_lvr1.store.queues import Job, JobState
 from edge_lvr1.store.shelf import Shelf
@@ -221,9 +222,13 @@ def test_digest_reads_in_blocks_and_gives_way(tmp_path: Path) -> None:
     given_way: list[None] = []
     told: Progress = []
 
-    found = digest(
-        path, path.stat().st_size, lambda: given_way.append(None), lambda *step: told.append(step)
-    )
+    with opened(path) as file:
+        found = digest(
+            file,
+            path.stat().st_size,
+            lambda: given_way.append(None),
+            lambda *step: told.append(step),
+        )
 
     assert found == hashlib.sha256(path.read_bytes()).hexdigest()
     assert len(given_way) == len(told) == 3
