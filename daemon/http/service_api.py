@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime, timezone
 from typing import Annotated
 
@@ -51,10 +51,8 @@ def service_routes(context: Context) -> APIRouter:
         job: Annotated[list[int] | None, Query(max_length=MOST_ROWS)] = None,
     ) -> JobsOut:
         """The files that were taken in, wait, or failed, and why; or those that are named."""
-        doing = context.activity.now()
         found = context.jobs.page(state, job, limit, offset)
-        total = context.jobs.total(state, job)
-        return JobsOut(jobs=[_job(one, doing) for one in found], total=total)
+        return JobsOut(jobs=_jobs(context, found), total=context.jobs.total(state, job))
 
     @routes.get("/v1/ingest/{job}", dependencies=[ask])
     def job(job: int) -> JobOut:
@@ -62,7 +60,7 @@ def service_routes(context: Context) -> APIRouter:
         found = context.jobs.job(job)
         if found is None:
             raise NotFoundError(f"there is no ingest job {job}; /v1/ingest lists them")
-        return _job(found, context.activity.now())
+        return _jobs(context, [found])[0]
 
     @routes.post("/v1/ingest", status_code=202, dependencies=[needs(Role.INGEST)])
     def ingest(offered: PathIn, request: Request) -> OfferedOut:
@@ -77,9 +75,8 @@ def service_routes(context: Context) -> APIRouter:
         told = {"path": path, "taken": len(outcome.taken), "refused": len(outcome.refused)}
         # Told as accepted, so that it waits for the disk; the jobs before it do with it.
         context.audit.add_for_good("file.offered", who_of(request.scope), **told)
-        doing = context.activity.now()
         return OfferedOut(
-            taken=[_job(job, doing) for job in outcome.taken],
+            taken=_jobs(context, outcome.taken),
             refused=[RefusedOut(path=entry.path, reason=entry.reason) for entry in outcome.refused],
         )
 
@@ -107,7 +104,17 @@ def service_routes(context: Context) -> APIRouter:
     return routes
 
 
-def _job(job: Job, doing: Sequence[Doing]) -> JobOut:
+def _jobs(context: Context, jobs: Sequence[Job]) -> list[JobOut]:
+    """Jobs, each with those of its recordings that are still there.
+
+    One that a job of a second copy names may since have become part of another.
+    """
+    doing = context.activity.now()
+    there = context.trees.there({number for job in jobs for number in job.recordings})
+    return [_job(job, doing, there) for job in jobs]
+
+
+def _job(job: Job, doing: Sequence[Doing], there: Container[int]) -> JobOut:
     progress = next(
         (
             ProgressOut(stage=one.stage, done=one.done, total=one.total or None)
@@ -123,7 +130,7 @@ def _job(job: Job, doing: Sequence[Doing]) -> JobOut:
         reason=job.reason,
         attempts=job.attempts,
         size_bytes=job.size_bytes,
-        recordings=list(job.recordings),
+        recordings=[number for number in job.recordings if number in there],
         progress=progress,
     )
 
@@ -162,7 +169,7 @@ def _status(context: Context) -> StatusOut:
             "queued": context.questions.queued(),
             "running": len(context.questions.list(QuestionState.RUNNING)),
         },
-        current=_job(current, doing) if current else None,
+        current=_jobs(context, [current])[0] if current else None,
         faults=_faults(context),
         scheduled=_scheduled(context),
         roots=_roots(context),

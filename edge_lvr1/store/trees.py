@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -134,6 +134,14 @@ class Trees:
         where, values = scope_sql(scope)
         row = self.archive.row(f"SELECT count(*) AS n FROM recordings r WHERE {where}", values)
         return int(row["n"]) if row else 0
+
+    def there(self, recordings: Iterable[int]) -> set[int]:
+        """Those of some numbers that recordings have."""
+        rows = self.archive.rows(
+            "SELECT id FROM recordings WHERE id IN (SELECT value FROM json_each(?))",
+            [to_json(list(recordings))],
+        )
+        return {row["id"] for row in rows}
 
     def of_file(self, path: str) -> list[int]:
         """The numbers of the recordings that a file is in."""

@@ -65,6 +65,19 @@ def test_offered_file_that_failed_is_tried_again(
     assert (again["state"], again["reason"]) == ("queued", "")
 
 
+def test_job_names_no_recording_that_became_part_of_another(
+    http: Http, context: Context, recording: Recording, footage: Path
+) -> None:
+    offer(http, str(footage))
+    job = context.jobs.lease("test", 60.0)
+    assert job is not None
+    context.jobs.done(job, [recording.id, recording.id + 1], "the same footage as /b.mp4")
+
+    told = http.get(f"/v1/ingest/{job.id}").json()
+
+    assert (told["recordings"], told["reason"]) == ([recording.id], "the same footage as /b.mp4")
+
+
 def test_paths_that_cannot_be_offered_are_told_apart(http: Http, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.mp4.part").write_bytes(b"x")
