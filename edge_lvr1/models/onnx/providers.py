@@ -7,7 +7,9 @@ asked, once it is open, where it runs.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import logging
 import os
 from pathlib import Path
@@ -31,6 +33,8 @@ PROVIDERS = {
 _FALLBACKS = {"tensorrt": ("cuda", "cpu"), "tensorrt-rtx": ("cpu",), "cuda": ("cpu",), "cpu": ()}
 """Where single operators may go that a provider does not have; shapes are computed there."""
 
+_ON_CUDA = ("cuda", "tensorrt")
+
 
 def onnxruntime() -> Foreign:
     """The package. Raises ModelError where it is not installed."""
@@ -49,6 +53,19 @@ def runtime_errors() -> tuple[type[Exception], ...]:
     state = vars(importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state"))
     own = [kind for kind in state.values() if isinstance(kind, type)]
     return (RuntimeError, *(kind for kind in own if issubclass(kind, Exception)))
+
+
+def load_cuda() -> None:
+    """Load CUDA's and cuDNN's libraries from the packages that pip installed, where there are
+    any; else the loader looks for the system's own."""
+    preload = getattr(onnxruntime(), "preload_dlls", None)
+    if preload is None:
+        return
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):  # it prints what it does not find
+        preload()
+    if said.getvalue():
+        log.debug("%s", said.getvalue().strip())
 
 
 def usual_threads() -> int:
@@ -75,6 +92,8 @@ def open_session(file: Path, provider: str, threads: int | None = None) -> Forei
             f"this onnxruntime has no {provider} (it has {', '.join(compiled)}): install "
             f"edge-lvr1 with its extra 'gpu', or choose the provider cpu"
         )
+    if provider in _ON_CUDA:
+        load_cuda()
     options = package.SessionOptions()
     options.intra_op_num_threads = threads or usual_threads()
     allowed = [wanted, *(PROVIDERS[name] for name in _FALLBACKS[provider])]
