@@ -46,24 +46,26 @@ class Shape:
     tied: bool = True
 
 
+TARGETS = ("cpu", "cuda")
 SHAPES = {
     "qwen3-0.6b": Shape(),
     "qwen3-8b": Shape(hidden=4096, intermediate=12288, layers=36, heads=32, tied=False),
 }
-PRECISIONS = {"cpu": ("int4",), "cuda": ("int4", "fp16")}
-"""What is measured on each target; the conversation is held with the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """What to measure, and how much. Words are of the prompts; `threads` of None takes as many
-    as there are CPUs, in torch as well.
+    """What to measure, and how much.
+
+    int4 is always among the `precisions`. Words are of the prompts; `threads` of None takes as
+    many as there are CPUs, in torch as well.
 
     Rates are the best of `repeats`, since another program can only make them worse.
     """
 
     shape: Shape = Shape()
     target: str = "cpu"
+    precisions: tuple[str, ...] = ("int4",)
     rounds: int = 10
     first_words: int = 160
     round_words: int = 40
@@ -138,14 +140,16 @@ def bench_agent(
         make_random(checkpoint, options.shape, options.target)
         on_progress("torch bf16 decodes")
         torch_rate = _torch_rate(checkpoint, options)
+        on_progress(f"torch bf16: {torch_rate:.1f} tokens a second")
         rates: dict[str, float] = {}
-        for precision in PRECISIONS[options.target]:
+        for precision in options.precisions:
             bundle = Path(temporary) / precision
             wanted = AgentOptions(str(checkpoint), bundle, precision, options.target)
             export_agent(wanted, on_progress)
             on_progress(f"{precision} decodes")
             rates[precision] = _onnx_rate(bundle, options)
-        talked = _talk(Path(temporary) / PRECISIONS[options.target][0], options, on_progress)
+            on_progress(f"{precision}: {rates[precision]:.1f} tokens a second")
+        talked = _talk(Path(temporary) / "int4", options, on_progress)
     kept, anew = talked.kept, talked.anew
     return AgentBench(
         device=device,
@@ -168,7 +172,7 @@ def bench_agent(
 
 def _device(target: str) -> str:
     """What the target is here, in words. Raises ModelError where there is none."""
-    if target not in PRECISIONS:
+    if target not in TARGETS:
         raise ModelError(f"there is no target {target!r} to measure; known: cpu, cuda")
     if target == "cpu":
         return f"{usual_threads()} CPUs"

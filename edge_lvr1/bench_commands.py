@@ -27,6 +27,7 @@ def agent(
     rounds: Annotated[int, typer.Option(help="Rounds of the conversation.", min=2)] = 10,
     target: Annotated[str, typer.Option(help="Where it runs: cpu or cuda.")] = "cpu",
     shape: Annotated[str, typer.Option(help="qwen3-0.6b or qwen3-8b.")] = "qwen3-0.6b",
+    fp16: Annotated[bool, typer.Option(help="Also in fp16, which needs cuda.")] = False,
     folder: Annotated[
         Path | None, typer.Option(help="Where 5 GB of disk are; 45 GB for qwen3-8b.")
     ] = None,
@@ -37,10 +38,11 @@ def agent(
 
     if shape not in SHAPES:
         raise typer.BadParameter(f"known are {', '.join(SHAPES)}", param_hint="--shape")
-    decode_tokens = BenchOptions().decode_tokens if target == "cpu" else 128
-    options = BenchOptions(
-        SHAPES[shape], target, rounds=rounds, folder=folder, decode_tokens=decode_tokens
-    )
+    options = BenchOptions(SHAPES[shape], target, rounds=rounds, folder=folder)
+    if target == "cuda":
+        options = dataclasses.replace(options, decode_tokens=128)
+    if fp16:
+        options = dataclasses.replace(options, precisions=("int4", "fp16"))
     found = bench_agent(options, _say)
     figures = {
         **dataclasses.asdict(found),
