@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edge_lvr1.errors import Cancelled, ModelError
-from edge_lvr1.models.base import Cancel, Message, Moves, never
+from edge_lvr1.models.base import Cancel, Message, Moves, Usage, never
 from edge_lvr1.models.onnx.chat import Chat
 from edge_lvr1.models.onnx.genai import LoadedModel
 from edge_lvr1.models.onnx.grammar import (
@@ -108,14 +108,6 @@ def budget(room_tokens: int, limits: Limits) -> Budget:
         text_chars=text_chars,
         last=room_tokens < LEAST_ROOM_TOKENS + 2 * round_tokens,
     )
-
-
-@dataclass(slots=True)
-class Usage:
-    """Tokens that a conversation has read and written so far."""
-
-    read: int = 0
-    written: int = 0
 
 
 @dataclass(slots=True)
@@ -293,7 +285,7 @@ class OnnxAgentSession:
             # One step at least: a turn that is stopped before it gives back what it was to read.
             while tokens := self._step():
                 self._held += tokens
-                self.usage.written += len(tokens)
+                self.usage += Usage(written=len(tokens))
                 written.tokens += tokens
                 piece = "".join(map(decode, tokens))
                 written.text += piece
@@ -323,7 +315,7 @@ class OnnxAgentSession:
             while self._engine.has_pending_requests():
                 self._run_once()
             self._held.append(last)
-            self.usage.read += 1
+            self.usage += Usage(read=1)
             self._unread_yet = self._unread_yet[end:]
             yield
 
@@ -337,7 +329,7 @@ class OnnxAgentSession:
 
         turn: int = self._request.begin_turn(np.asarray(new, dtype=np.int32), options)
         self._held += new
-        self.usage.read += len(new)
+        self.usage += Usage(read=len(new))
         return turn
 
     def _turn_options(self, grammar: str | None, most_tokens: int) -> object:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from edge_lvr1.bundle import Bundle
 from edge_lvr1.domain import FinalAnswer, GetCaption, Invalid, NodeId
 from edge_lvr1.errors import BundleError, Cancelled, ModelError
-from edge_lvr1.models.base import MORE_TOOLS, TWO_TOOLS, Message, Moves
+from edge_lvr1.models.base import MORE_TOOLS, TWO_TOOLS, CountsTokens, Message, Moves
 from edge_lvr1.models.onnx.agent import AgentSettings, OnnxAgent
 from edge_lvr1.models.onnx.session import (
     LEAST_ROOM_TOKENS,
@@ -135,6 +135,7 @@ def test_only_new_tokens_are_read_in_a_later_round(rand: agent_bundles.Random) -
         fresh.reply(messages[:end], FREE, soon())
         read_anew += fresh.usage.read
 
+    assert isinstance(session, CountsTokens)
     assert len(session.tokens) == session.usage.read + session.usage.written
     assert read_with_cache < read_anew / 2
 
