@@ -7,7 +7,7 @@ comma  := ,
 EXTRAS ?= dev,cpu,export
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-export reliability lint types unit clean
+.PHONY: demo test test-gpu test-export reliability lint types unit clean
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,10 @@ test: $(STAMP) lint types unit  ## install, then everything that must pass
 
 test-export: $(STAMP)  ## the exports that install tools of their own: minutes, gigabytes
 	$(BIN)/python -m pytest -m slow_export --timeout 3600
+
+# With EXTRAS=dev,gpu,export, in a VENV of its own: the extras cpu and gpu exclude each other.
+test-gpu: $(STAMP)  ## what needs an NVIDIA GPU; skips where there is none
+	$(BIN)/python -m pytest -m gpu -s tests/gpu
 
 LONG_TESTS := tests/reliability/test_kills.py tests/reliability/test_filling.py \
 	tests/reliability/test_vanishing.py tests/reliability/test_known_files.py \

@@ -25,13 +25,25 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 @told
 def agent(
     rounds: Annotated[int, typer.Option(help="Rounds of the conversation.", min=2)] = 10,
-    folder: Annotated[Path | None, typer.Option(help="Where 5 GB of disk are.")] = None,
+    target: Annotated[str, typer.Option(help="Where it runs: cpu or cuda.")] = "cpu",
+    shape: Annotated[str, typer.Option(help="qwen3-0.6b or qwen3-8b.")] = "qwen3-0.6b",
+    fp16: Annotated[bool, typer.Option(help="Also in fp16, which needs cuda.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where 5 GB of disk are; 45 GB for qwen3-8b.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cache reuse and int4, on a random model of Qwen3-0.6B's shape (needs extra `export`)."""
-    from edge_lvr1.bench_agent import BenchOptions, bench_agent
+    """Cache reuse and int4, on a random model of a Qwen3's shape (needs extra `export`)."""
+    from edge_lvr1.bench_agent import SHAPES, BenchOptions, bench_agent
 
-    found = bench_agent(BenchOptions(rounds=rounds, folder=folder), _say)
+    if shape not in SHAPES:
+        raise typer.BadParameter(f"known are {', '.join(SHAPES)}", param_hint="--shape")
+    options = BenchOptions(SHAPES[shape], target, rounds=rounds, folder=folder)
+    if target == "cuda":
+        options = dataclasses.replace(options, decode_tokens=128)
+    if fp16:
+        options = dataclasses.replace(options, precisions=("int4", "fp16"))
+    found = bench_agent(options, _say)
     figures = {
         **dataclasses.asdict(found),
         "fewer_tokens_read": found.fewer_tokens_read,

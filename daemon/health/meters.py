@@ -13,6 +13,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from edge_lvr1.domain import Answer
+from edge_lvr1.models.base import Usage
 
 _SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600)
 _ROUNDS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30)
@@ -70,6 +71,12 @@ class Meters:
         self._replies = Counter(
             "edge_lvr1_agent_replies", "Replies of the agent", registry=self.registry
         )
+        self._agent_tokens = Counter(
+            "edge_lvr1_agent_tokens",
+            "Tokens that the agent read and wrote, as far as its backend tells",
+            ("direction",),
+            registry=self.registry,
+        )
         self._tokens = Counter(
             "edge_lvr1_caption_tokens", "Tokens of captions written", registry=self.registry
         )
@@ -96,6 +103,11 @@ class Meters:
         """The agent gave a reply."""
         self._replies.inc()
         self.took("reply", seconds)
+
+    def talked(self, usage: Usage) -> None:
+        """The agent read and wrote so many tokens, whatever became of the reply."""
+        self._agent_tokens.labels("read").inc(usage.read)
+        self._agent_tokens.labels("written").inc(usage.written)
 
     def wrote(self, tokens: int) -> None:
         """A caption was written by a model, of so many tokens."""

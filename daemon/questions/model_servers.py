@@ -32,6 +32,7 @@ from edge_lvr1.models.base import (
     Written,
     never,
     tools_of,
+    usage_of,
 )
 
 log = logging.getLogger(__name__)
@@ -206,9 +207,12 @@ class _PatientSession:
         """The next reply. Raises ModelError, Cancelled; ServerAway where it stayed away."""
         agent, wait_s = self._agent, _FIRST_S
         while True:
-            began_s = time.monotonic()
+            began_s, before = time.monotonic(), usage_of(self._inner)
             try:
-                said = self._inner.reply(messages, moves, deadline, cancelled)
+                try:
+                    said = self._inner.reply(messages, moves, deadline, cancelled)
+                finally:
+                    agent.meters.talked(usage_of(self._inner) - before)
             except ServerAway as error:
                 agent.away.missed(error)
                 if agent.clock() + wait_s >= deadline:

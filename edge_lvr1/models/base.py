@@ -150,6 +150,36 @@ def never() -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that a language model has read and written."""
+
+    read: int = 0
+    written: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.read + other.read, self.written + other.written)
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(self.read - other.read, self.written - other.written)
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """A conversation that knows what it has cost so far."""
+
+    @property
+    def usage(self) -> Usage:
+        """All tokens read and written since it began: it never goes down, whatever becomes of
+        a reply. What a server does not tell is not counted."""
+        ...
+
+
+def usage_of(session: object) -> Usage:
+    """What a conversation has cost so far; nothing where it does not count."""
+    return session.usage if isinstance(session, CountsTokens) else Usage()
+
+
 class AgentSession(Protocol):
     """One question's conversation; a backend keeps its key-value cache here."""
 

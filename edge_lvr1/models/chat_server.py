@@ -7,10 +7,11 @@ a server says in an error is not trusted: it is cut short, and the key is taken 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LOOK_UP_S = 0.1  # how often a request under way is asked whether it is still wanted
+_COUNT = "stream_options"  # the field that asks for the count of tokens
+_USAGE_S = 0.5  # how long a reply that is whole waits for the count of its tokens
 _MOST_WORDS = 300  # characters of a server's own words in an error
 
 
@@ -75,15 +78,17 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a server wrote: text (reasoning first, in its tags), why it ended, tokens written.
+    """What a server wrote: text (reasoning first, in its tags), why it ended, tokens.
 
-    `finish` is the server's own word ("stop", "length", ...), "cut" where the text was ended
-    here, or "deadline".
+    `tokens` were written: as the server counts, or else pieces of the stream. `read` are those
+    of the prompt, 0 where the server does not tell. `finish` is the server's own word ("stop",
+    "length", ...), "cut" where the text was ended here, or "deadline".
     """
 
     text: str
     finish: str
     tokens: int
+    read: int = 0
 
 
 class ChatServer:
@@ -100,6 +105,7 @@ class ChatServer:
         self.transport = transport
         self.clock = clock
         self.sleep = sleep
+        self._counts_if_asked = True
 
     def complete(
         self,
@@ -123,7 +129,10 @@ class ChatServer:
         if left_s <= 0:
             return Completion("", "deadline", 0)
         try:
-            work = self._complete({**body, "stream": True}, reply)
+            asked: dict[str, Any] = {"stream": True}
+            if self._counts_if_asked:
+                asked[_COUNT] = {"include_usage": True}
+            work = self._complete({**body, **asked}, reply)
             asyncio.run(self._bounded(_unless(cancelled, work), left_s))
         except TimeoutError:
             if deadline is None or left_s == self.endpoint.total_s:
@@ -131,7 +140,13 @@ class ChatServer:
             if reply.failure and not reply.text():
                 raise ServerAway(reply.failure, reached=reply.reached) from None
             reply.finish = "deadline"
-        return Completion(reply.text(), reply.finish, reply.tokens)
+        except ModelError as error:
+            if not self._counts_if_asked or _COUNT not in str(error):
+                raise
+            log.info("%s does not count tokens of a stream: %s", self.endpoint.url, error)
+            self._counts_if_asked = False
+            return self.complete(body, stops, deadline, cancelled)
+        return Completion(reply.text(), reply.finish, reply.tokens, reply.read)
 
     def models(self, deadline: float | None = None) -> list[str]:
         """The names of the models that the server lists. Raises ModelError."""
@@ -194,13 +209,28 @@ class ChatServer:
                 if "json" in response.headers.get("content-type", ""):
                     reply.take_whole(parsed(await whole(response.aiter_bytes())))
                     return
-                async for event in events(response.aiter_bytes()):
+                stream = events(response.aiter_bytes())
+                async for event in stream:
                     if reply.take(event):
+                        await self._take_usage(stream, reply)
                         return
                 if not reply.finish:
                     raise BrokenOff("the stream ended before the reply did")
 
         await self._with_retries(ask, reply)
+
+    async def _take_usage(self, stream: AsyncIterator[object], reply: Reply) -> None:
+        """What a server tells of tokens comes after the reply, if it comes: soon or never."""
+
+        async def listen() -> None:
+            async for event in stream:
+                if reply.take_usage(event):
+                    return
+
+        if reply.finish == "cut":  # the server writes on
+            return
+        with contextlib.suppress(asyncio.TimeoutError, httpx.TransportError, ModelError, BrokenOff):
+            await asyncio.wait_for(listen(), _USAGE_S)
 
     async def _get(self, path: str) -> object:
         async def ask(client: httpx.AsyncClient) -> object:

@@ -55,6 +55,7 @@ class Reply:
         self.content = ""
         self.finish = ""
         self.tokens = 0
+        self.read = 0
         self.left_out = ""
 
     def text(self) -> str:
@@ -88,13 +89,19 @@ class Reply:
         self.reasoning += reasoning
         self.content += content
         self.tokens += bool(reasoning or content)
-        written = _get(_get(data, "usage"), "completion_tokens")
-        if isinstance(written, int) and written:
-            self.tokens = written
+        self.take_usage(data)
         self.finish = _text(choice, "finish_reason") or self.finish
         if self.finish == "stop" and choice is not None:
             self.left_out = self._left_out(_get(choice, "stop_reason"))
         return choice is not None
+
+    def take_usage(self, data: object) -> bool:
+        """Take what an event or answer says of tokens; whether it says anything."""
+        usage = _get(data, "usage")
+        written, read = _count(usage, "completion_tokens"), _count(usage, "prompt_tokens")
+        self.tokens = written or self.tokens
+        self.read = read or self.read
+        return written > 0 or read > 0
 
     def _left_out(self, named: object) -> str:
         """The stop string that ended the reply and that the server left out of its text.
@@ -205,6 +212,11 @@ def _get(data: object, key: str) -> object:
 def _text(data: object, key: str) -> str:
     value = _get(data, key)
     return value if isinstance(value, str) else ""
+
+
+def _count(data: object, key: str) -> int:
+    value = _get(data, key)
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _first(entries: object) -> object:

@@ -26,9 +26,11 @@ from edge_lvr1.models.base import (
     Message,
     Moves,
     Notes,
+    Usage,
     Written,
     never,
     tools_of,
+    usage_of,
 )
 
 log = logging.getLogger(__name__)
@@ -221,6 +223,12 @@ class ResidentSession:
         self._residency = residency
         self._on_close = on_close
         self._inner: AgentSession | None = None
+        self._forgotten = Usage()  # by conversations whose model left
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens read and written, those that were read again included."""
+        return self._forgotten + usage_of(self._inner)
 
     def reply(
         self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
@@ -234,6 +242,7 @@ class ResidentSession:
     def forget(self) -> None:
         """Free what the conversation holds; the next reply reads it again."""
         if self._inner is not None:
+            self._forgotten = self.usage
             self._inner.close()
             self._inner = None
 

@@ -26,6 +26,7 @@ from edge_lvr1.models.base import (
     Message,
     Moves,
     Notes,
+    Usage,
     Written,
     never,
 )
@@ -133,7 +134,7 @@ class ServerAgent:
 
     def reply(
         self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
-    ) -> str:
+    ) -> Completion:
         """One reply, ended after a call or an answer. Raises ModelError, Cancelled."""
         body: dict[str, Any] = {
             "messages": [
@@ -146,7 +147,7 @@ class ServerAgent:
             body |= constrain(constraint, legal_regex(moves))
         done = self._model.complete(body, STOPS, deadline, cancelled)
         log.debug("%s: %d tokens, ended by %s", self.name, done.tokens, done.finish)
-        return done.text
+        return done
 
     def _known_constraint(self) -> Constraint | Literal["none"]:
         if self.constraint == "auto":
@@ -160,12 +161,15 @@ class ServerAgentSession:
 
     def __init__(self, agent: ServerAgent) -> None:
         self.agent = agent
+        self.usage = Usage()
 
     def reply(
         self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
     ) -> str:
         """The next reply; what was written by the deadline. Raises ModelError, Cancelled."""
-        return self.agent.reply(messages, moves, deadline, cancelled)
+        done = self.agent.reply(messages, moves, deadline, cancelled)
+        self.usage += Usage(done.read, done.tokens)
+        return done.text
 
     def close(self) -> None:
         """Nothing to free."""

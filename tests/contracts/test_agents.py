@@ -3,27 +3,86 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from edge_lvr1.domain import FinalAnswer, Invalid, NodeId, Verdict
 from edge_lvr1.errors import Cancelled
-from edge_lvr1.models.base import Agent, Message, Moves
+from edge_lvr1.models.base import (
+    Agent,
+    AgentSession,
+    Cancel,
+    CountsTokens,
+    Finder,
+    Message,
+    Moves,
+    Usage,
+    never,
+    usage_of,
+)
 from edge_lvr1.models.embedded.retrieval.agent import EmbeddedAgent
+from edge_lvr1.models.residency import Residency, ResidentAgent
 from edge_lvr1.navigator.actions import parse_reply
 from edge_lvr1.navigator.conversation import Conversation, caption_observation
 from tests.navigator.written_trees import ScriptedAgent, WrittenTree, ask, cars, people, question
 
+SCRIPT = [
+    "<think>first a look</think>\n<tool>get_caption((1,2))</tool>",
+    "<think>enough</think>\n<answer>A</answer>",
+] * 10
+
 
 def scripted() -> Agent:
     """An agent with a script long enough for every test here."""
-    opening = "<think>first a look</think>\n<tool>get_caption((1,2))</tool>"
-    return ScriptedAgent([opening, "<think>enough</think>\n<answer>A</answer>"] * 10)
+    return ScriptedAgent(list(SCRIPT))
 
 
-MAKERS = {"embedded": EmbeddedAgent, "scripted": scripted}
+class Counting:
+    """A scripted agent that counts words for tokens."""
+
+    name = "counting"
+
+    def open(self, finder: Finder | None = None) -> AgentSession:
+        return CountingSession(scripted().open(finder))
+
+
+class CountingSession:
+    def __init__(self, inner: AgentSession) -> None:
+        self.usage = Usage()
+        self._inner = inner
+
+    def reply(
+        self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+    ) -> str:
+        said = self._inner.reply(messages, moves, deadline, cancelled)
+        self.usage += Usage(len(messages[-1].content.split()), len(said.split()))
+        return said
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def shared() -> Agent:
+    """An agent that counts, as it is where models share memory."""
+    residency = Residency()
+    residency.add("agent", "scripted", Weightless())
+    return ResidentAgent(Counting(), residency)
+
+
+class Weightless:
+    memory_mb = 1
+
+    def load(self) -> None:
+        pass
+
+    def unload(self) -> None:
+        pass
+
+
+MAKERS = {"embedded": EmbeddedAgent, "scripted": scripted, "shared": shared}
 
 
 @pytest.fixture(params=sorted(MAKERS))
@@ -114,6 +173,23 @@ def test_the_loop_brings_a_question_with_options_to_an_end(
     assert answer.option == "A"
     assert isinstance(steps[-1].action, FinalAnswer)
     assert answer.rounds <= asked.max_rounds
+
+
+def test_what_a_conversation_has_cost_never_goes_down(make_agent: Callable[[], Agent]) -> None:
+    session = make_agent().open()
+    messages = list(conversation_of(cars(), "Is there a red car?").messages)
+    costs = [usage_of(session)]
+
+    for _ in range(2):
+        reply = session.reply(messages, Moves(2, frozenset()), far_away())
+        messages += [Message("assistant", reply), Message("user", "Go on.")]
+        costs.append(usage_of(session))
+
+    assert costs[0] == Usage()
+    for before, after in itertools.pairwise(costs):
+        more = after - before
+        assert min(more.read, more.written) >= (1 if isinstance(session, CountsTokens) else 0)
+    session.close()
 
 
 def test_a_reply_that_nobody_wants_does_not_keep_anybody_waiting(

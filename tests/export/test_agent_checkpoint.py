@@ -193,7 +193,7 @@ def test_the_room_of_a_place_that_does_not_exist_yet_is_its_disks(tmp_path: Path
     ("precision", "target", "says"),
     [
         ("fp16", "cpu", "fp32, int4"),
-        ("int3", "cuda", "fp32, fp16, bf16, int4"),
+        ("int3", "cuda", "fp16, bf16, int4"),
         ("int4", "abacus", "cpu, cuda, tensorrt-rtx"),
     ],
 )

@@ -125,13 +125,50 @@ def test_an_answer_that_was_not_streamed_is_taken_too() -> None:
     assert done == Completion("<think>t</think>\na car", "stop", 7)
 
 
+def counting(finish: str | None = "stop") -> httpx.Response:
+    """A stream that tells of tokens in an event of its own, after the reply's end."""
+    whole = streamed({"content": "a "}, {"content": "car"}, finish=finish)
+    told = {"choices": [], "usage": {"prompt_tokens": 31, "completion_tokens": 5}}
+    content = whole.text.replace("data: [DONE]", f"data: {json.dumps(told)}\n\ndata: [DONE]")
+    return httpx.Response(200, headers=whole.headers, content=content)
+
+
+def test_tokens_are_counted_as_the_server_counts_them() -> None:
+    assert server(counting()).complete(ASK) == Completion("a car", "stop", 5, read=31)
+
+
+def test_a_server_that_never_ends_its_stream_is_not_waited_for_long() -> None:
+    class Endless(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield streamed({"content": "a car"}).content.replace(b"data: [DONE]\n\n", b"")
+            await asyncio.sleep(60.0)
+
+    kind = {"content-type": "text/event-stream"}
+    began_s = time.monotonic()
+
+    done = server(httpx.Response(200, headers=kind, stream=Endless())).complete(ASK)
+
+    assert done == Completion("a car", "stop", 1)
+    assert time.monotonic() - began_s < 5.0
+
+
+def test_a_server_that_refuses_to_count_is_asked_without_it() -> None:
+    refused = httpx.Response(422, json={"detail": "unknown field: stream_options"})
+    transport = Scripted(refused, streamed({"content": "x"}), streamed({"content": "y"}))
+    chat = ChatServer(Endpoint(URL, api_key=KEY), transport=transport)
+
+    assert [chat.complete(ASK).text, chat.complete(ASK).text] == ["x", "y"]
+    assert ["stream_options" in body for body in transport.bodies] == [True, False, False]
+
+
 def test_stop_strings_and_streaming_are_asked_for() -> None:
     transport = Scripted(streamed({"content": "x"}))
     chat = ChatServer(Endpoint(URL, api_key=KEY), transport=transport)
 
     chat.complete(ASK, STOPS)
 
-    assert transport.bodies == [{**ASK, "stop": list(STOPS), "stream": True}]
+    counted = {"stream_options": {"include_usage": True}}
+    assert transport.bodies == [{**ASK, "stop": list(STOPS), "stream": True, **counted}]
     assert transport.headers[0]["authorization"] == f"Bearer {KEY}"
 
 

@@ -15,8 +15,10 @@ from edge_lvr1.models.base import (
     Finder,
     Message,
     Moves,
+    Usage,
     never,
     tools_of,
+    usage_of,
 )
 from edge_lvr1.models.residency import LoadableAgent, Residency, ResidentAgent
 
@@ -201,3 +203,38 @@ def test_who_waits_for_a_model_that_is_in_use_may_go_away() -> None:
     user.join()
     with residency.using("agent"):
         pass
+
+
+class Costly:
+    """A session that counts, and begins at nothing when it is opened anew."""
+
+    def __init__(self) -> None:
+        self.usage = Usage()
+
+    def reply(
+        self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+    ) -> str:
+        self.usage += Usage(read=10 * len(messages), written=3)
+        return "so"
+
+    def close(self) -> None:
+        pass
+
+
+class CostlyAgent:
+    name = "costly"
+
+    def open(self, finder: Finder | None = None) -> AgentSession:
+        return Costly()
+
+
+def test_a_conversation_whose_model_left_counts_on() -> None:
+    residency, _, _ = both(110)
+    agent = ResidentAgent(CostlyAgent(), residency)
+    session = agent.open()
+    session.reply(TURN, MOVES, 1e12)
+    agent.forget()
+
+    assert usage_of(session) == Usage(10, 3)
+    session.reply(TURN, MOVES, 1e12)
+    assert usage_of(session) == Usage(20, 6)

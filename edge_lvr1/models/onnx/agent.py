@@ -16,7 +16,7 @@ from edge_lvr1.errors import BundleError
 from edge_lvr1.models.base import Finder
 from edge_lvr1.models.onnx.chat import Chat
 from edge_lvr1.models.onnx.genai import LoadedModel, load_model
-from edge_lvr1.models.onnx.session import Limits, OnnxAgentSession, Sampling
+from edge_lvr1.models.onnx.session import Limits, OnnxAgentSession, Sampling, piece_tokens
 
 log = logging.getLogger(__name__)
 
@@ -125,10 +125,12 @@ class OnnxAgent:
         return replace(sampling, **chosen)
 
     def _limits(self) -> Limits:
-        longest = self._bundle.manifest.context_tokens
+        manifest = self._bundle.manifest
+        longest = manifest.context_tokens
         return Limits(
             context_tokens=min(longest, self._settings.context_tokens or longest),
             thought_tokens=self._settings.thought_tokens,
             reply_tokens=self._settings.reply_tokens,
             legal_moves=self._settings.legal_moves,
+            piece_tokens=piece_tokens(int(manifest.extra.get("parameters", 0)), self.provider),
         )

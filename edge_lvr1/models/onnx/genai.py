@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from edge_lvr1.errors import ModelError
-from edge_lvr1.models.onnx.providers import usual_threads
+from edge_lvr1.models.onnx.providers import load_cuda, usual_threads
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class LoadedModel:
     tokenizer: Any
     provider: str
     marks: tuple[str, ...] = ()  # texts that the tokenizer takes for tokens of their own kind
+    mark_ids: frozenset[int] = frozenset()
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, chat marks included: others' text goes through `without_marks`."""
@@ -61,6 +62,8 @@ def load_model(
     """
     if provider not in PROVIDERS:
         raise ModelError(f"there is no provider {provider!r}; known: {', '.join(PROVIDERS)}")
+    if provider == "cuda":
+        load_cuda()
     package = genai()
     try:
         config = package.Config(str(folder))
@@ -76,21 +79,25 @@ def load_model(
         ) from error
     _check_device(str(model.device_type), provider)
     log.info("loaded the agent in %s on %s", folder, provider)
-    return LoadedModel(package, model, tokenizer, provider, marks_of(folder))
+    marks = marks_of(folder)
+    ids = frozenset(marks.values())
+    return LoadedModel(package, model, tokenizer, provider, tuple(marks), ids)
 
 
-def marks_of(folder: Path) -> tuple[str, ...]:
-    """The special tokens of a model folder's tokenizer; none where it does not tell.
+def marks_of(folder: Path) -> dict[str, int]:
+    """The special tokens of a model folder's tokenizer, the longest first, and their ids; none
+    where it does not tell.
 
     The package's tokenizer takes them for marks wherever they stand, and cannot be told not to.
     """
     try:
         told = json.loads((folder / "tokenizer.json").read_text("utf-8"))
         added = [entry for entry in told["added_tokens"] if entry["special"]]
-        return tuple(sorted((str(entry["content"]) for entry in added), key=len, reverse=True))
+        found = {str(entry["content"]): int(entry["id"]) for entry in added}
+        return {text: found[text] for text in sorted(found, key=len, reverse=True)}
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("the special tokens of %s are not known (%s)", folder, error)
-        return ()
+        return {}
 
 
 def _check_device(device: str, provider: str) -> None:

@@ -7,7 +7,9 @@ asked, once it is open, where it runs.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import logging
 import os
 from pathlib import Path
@@ -31,6 +33,16 @@ PROVIDERS = {
 _FALLBACKS = {"tensorrt": ("cuda", "cpu"), "tensorrt-rtx": ("cpu",), "cuda": ("cpu",), "cpu": ()}
 """Where single operators may go that a provider does not have; shapes are computed there."""
 
+_ON_CUDA = ("cuda", "tensorrt")
+
+CUDA_OPTIONS = {
+    # A bundle in fp32 is for whoever wants fp32: by default products are rounded to 10 bits.
+    "use_tf32": "0",
+    # By default memory is taken in powers of two, up to twice what is needed.
+    "arena_extend_strategy": "kSameAsRequested",
+}
+"""What onnxruntime's CUDA provider is told."""
+
 
 def onnxruntime() -> Foreign:
     """The package. Raises ModelError where it is not installed."""
@@ -49,6 +61,25 @@ def runtime_errors() -> tuple[type[Exception], ...]:
     state = vars(importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state"))
     own = [kind for kind in state.values() if isinstance(kind, type)]
     return (RuntimeError, *(kind for kind in own if issubclass(kind, Exception)))
+
+
+def load_cuda() -> None:
+    """Load CUDA's and cuDNN's libraries from the packages that pip installed, where there are
+    any; else the loader looks for the system's own.
+
+    Before onnxruntime's CUDA provider is, since it reads how to attend from the environment.
+    """
+    # cuDNN's attention is compiled anew for each length of a prompt, which took 0.3 s and more
+    # of an H100; the flash attention in its place takes milliseconds.
+    os.environ.setdefault("ORT_ENABLE_CUDNN_FLASH_ATTENTION", "0")
+    preload = getattr(onnxruntime(), "preload_dlls", None)
+    if preload is None:
+        return
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):  # it prints what it does not find
+        preload()
+    if said.getvalue():
+        log.debug("%s", said.getvalue().strip())
 
 
 def usual_threads() -> int:
@@ -75,12 +106,15 @@ def open_session(file: Path, provider: str, threads: int | None = None) -> Forei
             f"this onnxruntime has no {provider} (it has {', '.join(compiled)}): install "
             f"edge-lvr1 with its extra 'gpu', or choose the provider cpu"
         )
+    if provider in _ON_CUDA:
+        load_cuda()
     options = package.SessionOptions()
     options.intra_op_num_threads = threads or usual_threads()
     allowed = [wanted, *(PROVIDERS[name] for name in _FALLBACKS[provider])]
     allowed = [name for name in allowed if name in compiled]
     try:
-        session = package.InferenceSession(str(file), options, providers=allowed)
+        told = [(name, CUDA_OPTIONS) if name == PROVIDERS["cuda"] else name for name in allowed]
+        session = package.InferenceSession(str(file), options, providers=told)
     except runtime_errors() as error:
         raise ModelError(f"{file} cannot be loaded on {provider}: {error}") from error
     used = session.get_providers()

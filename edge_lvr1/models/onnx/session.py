@@ -5,19 +5,24 @@ read. The runtime's engine is used rather than its generator, because there a tu
 own grammar, and the cache holds exactly what was read and written (a generator
 loses the last token it sampled when more are appended). What the moves mean the session does
 not know; it holds replies to their grammar.
+
+The engine reads a turn's tokens in one go, which nothing can stop. So a long prompt is read in
+pieces, each a turn of its own that has to write one token, held by a grammar to the very token
+that the prompt goes on with: nothing strange comes into the cache, and between pieces the
+reading can be given up.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edge_lvr1.errors import Cancelled, ModelError
-from edge_lvr1.models.base import Cancel, Message, Moves, never
+from edge_lvr1.models.base import Cancel, Message, Moves, Usage, never
 from edge_lvr1.models.onnx.chat import Chat
 from edge_lvr1.models.onnx.genai import LoadedModel
 from edge_lvr1.models.onnx.grammar import (
@@ -38,6 +43,10 @@ _TEXT_CHARS = 400  # longest query or answer
 _TOKENS_A_CHAR = 4  # at worst: one for each UTF-8 byte
 _TAG_TOKENS = 64  # tags and a call's own words, at worst a token a character
 _EVENTS = 8
+_LEAST_PIECE_TOKENS, _MOST_PIECE_TOKENS = 8, 512
+# Parameters times tokens: what two cores read in a second of a model in int4 (80 tokens a second
+# of 0.6 billion parameters were measured).
+_CPU_PIECE_WORK = 48_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +62,28 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of a conversation, in tokens; `legal_moves` holds replies to the grammar."""
+    """Bounds of a conversation, in tokens; `legal_moves` holds replies to the grammar.
+
+    `piece_tokens` are read at a time of a long prompt (see `piece_tokens`).
+    """
 
     context_tokens: int
     thought_tokens: int = 512
     reply_tokens: int = 1024
+    piece_tokens: int = 512
     legal_moves: bool = True
+
+
+def piece_tokens(parameters: int, provider: str) -> int:
+    """How many tokens of a prompt to read at a time, so that a piece takes about a second.
+
+    From the size of the model alone and not from the clock, since another division can move
+    the last digits of what is computed: the same conversation is always read in the same way.
+    """
+    if provider != "cpu":
+        return _MOST_PIECE_TOKENS
+    fitting = _CPU_PIECE_WORK // max(1, parameters)
+    return max(_LEAST_PIECE_TOKENS, min(_MOST_PIECE_TOKENS, fitting))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +108,6 @@ def budget(room_tokens: int, limits: Limits) -> Budget:
         text_chars=text_chars,
         last=room_tokens < LEAST_ROOM_TOKENS + 2 * round_tokens,
     )
-
-
-@dataclass(slots=True)
-class Usage:
-    """Tokens that a conversation has read and written so far."""
-
-    read: int = 0
-    written: int = 0
 
 
 @dataclass(slots=True)
@@ -127,6 +144,7 @@ class OnnxAgentSession:
         self._request: Any = None
         self._history: tuple[Message, ...] = ()  # what the cache holds
         self._held: list[int] = []  # what the cache holds, in tokens
+        self._unread_yet: list[int] = []  # of the history, where reading it was given up
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -152,7 +170,8 @@ class OnnxAgentSession:
     ) -> Generator[str, None, None]:
         """The next reply, piece by piece; ends at the move's end, the deadline or the budget.
 
-        Closing the iterator stops the writing. Where the context is full, the reply is a
+        A piece is empty after each part of a long prompt that was read. Closing the iterator
+        stops the reading or writing. Where the context is full, the reply is a
         thought that says so and no move: the loop's own budget then ends the question.
         """
         if self._clock() >= deadline:
@@ -183,7 +202,7 @@ class OnnxAgentSession:
         if self._request is not None:
             self._request.close()
         self._request = self._events = self._engine = None
-        self._history, self._held = (), []
+        self._history, self._held, self._unread_yet = (), [], []
 
     def _worded(self, messages: Sequence[Message], moves: Moves) -> tuple[Message, ...]:
         """The messages, with the bundle's own wording of the system turn where it has one."""
@@ -209,7 +228,8 @@ class OnnxAgentSession:
             return self._loaded.encode(self._chat.prompt(messages))
         # The cache ends with the reply as it was written, without the marks that end a turn.
         turns = "".join(map(self._chat.turn, messages[known:]))
-        return self._loaded.encode(self._chat.assistant.after + turns + self._chat.assistant.before)
+        said = self._chat.assistant.after + turns + self._chat.assistant.before
+        return self._unread_yet + self._loaded.encode(said)
 
     def _open(self) -> None:
         self.close()
@@ -254,19 +274,18 @@ class OnnxAgentSession:
         deadline: float,
     ) -> Generator[str, None, None]:
         """Read new tokens and write on, until a move's end, the deadline or so many tokens."""
-        import numpy as np
-
+        for _ in self._read_ahead(new):
+            yield ""
+            if self._clock() >= deadline:
+                return
+        new, self._unread_yet = self._unread_yet, []
         decode = self._loaded.tokenizer.create_stream().decode
-        turn = self._request.begin_turn(
-            np.asarray(new, dtype=np.int32), self._turn_options(grammar, most_tokens)
-        )
-        self._held += new
-        self.usage.read += len(new)
+        turn = self._begin_turn(new, self._turn_options(grammar, most_tokens))
         try:
             # One step at least: a turn that is stopped before it gives back what it was to read.
             while tokens := self._step():
                 self._held += tokens
-                self.usage.written += len(tokens)
+                self.usage += Usage(written=len(tokens))
                 written.tokens += tokens
                 piece = "".join(map(decode, tokens))
                 written.text += piece
@@ -276,6 +295,42 @@ class OnnxAgentSession:
                     break
         finally:
             self._stop(turn)
+
+    def _read_ahead(self, new: list[int]) -> Iterator[None]:
+        """Read new tokens but for a last piece, and stop after each piece; what is left to read
+        is kept. Raises RuntimeError."""
+        self._unread_yet = new
+        while len(self._unread_yet) > self._limits.piece_tokens:
+            end = self._piece_end(self._unread_yet)
+            if end is None:
+                return
+            *piece, last = self._unread_yet[:end]
+            options = self._loaded.genai.TurnOptions(self._request)
+            options.set_max_generated_tokens(1)
+            options.set_do_sample(False)
+            options.set_guidance(KIND, f"start: <[{last}]>")
+            self._begin_turn(piece, options)
+            if self._step() != [last]:
+                raise RuntimeError("it did not keep to a grammar of one token")
+            while self._engine.has_pending_requests():
+                self._run_once()
+            self._held.append(last)
+            self.usage += Usage(read=1)
+            self._unread_yet = self._unread_yet[end:]
+            yield
+
+    def _piece_end(self, tokens: Sequence[int]) -> int | None:
+        """Where a piece may end: not with a mark, which could end the turn."""
+        ends = range(self._limits.piece_tokens, 1, -1)
+        return next((end for end in ends if tokens[end - 1] not in self._loaded.mark_ids), None)
+
+    def _begin_turn(self, new: list[int], options: object) -> int:
+        import numpy as np
+
+        turn: int = self._request.begin_turn(np.asarray(new, dtype=np.int32), options)
+        self._held += new
+        self.usage += Usage(read=len(new))
+        return turn
 
     def _turn_options(self, grammar: str | None, most_tokens: int) -> object:
         options = self._loaded.genai.TurnOptions(self._request)

@@ -148,8 +148,7 @@ class VlModel:
 class _Run:
     """One reply being written: the cache, grown by each step.
 
-    On a GPU the cache stays there as onnxruntime's own values; that was not run yet, for want
-    of one.
+    On a GPU the cache stays there as onnxruntime's own values.
     """
 
     def __init__(self, session: Foreign, facts: VlFacts, device: str) -> None:

@@ -17,6 +17,7 @@ from edge_lvr1.daemon.health.metrics import DaemonMetrics, memory
 from edge_lvr1.daemon.schedule import Schedule
 from edge_lvr1.domain import Answer, Recording, Verdict
 from edge_lvr1.errors import StoreError
+from edge_lvr1.models.base import Usage
 from tests.daemon.asgi import Http
 
 
@@ -65,6 +66,8 @@ def test_questions_replies_and_tokens_are_counted() -> None:
 
     meters.answered(Answer(Verdict.ANSWERED, "Yes.", rounds=3, seconds=0.7))
     meters.replied(0.2)
+    meters.talked(Usage(read=900, written=31))
+    meters.talked(Usage(read=70))
     meters.wrote(40)
     meters.wrote(2)
 
@@ -73,6 +76,8 @@ def test_questions_replies_and_tokens_are_counted() -> None:
     assert found["edge_lvr1_question_rounds_sum"] == 3.0
     assert found["edge_lvr1_agent_replies_total"] == 1.0
     assert found["edge_lvr1_caption_tokens_total"] == 42.0
+    assert found["edge_lvr1_agent_tokens_total|read"] == 970.0
+    assert found["edge_lvr1_agent_tokens_total|written"] == 31.0
 
 
 def test_archive_machine_and_models_are_told(context: Context, recording: Recording) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from edge_lvr1.daemon.context import Context
 from edge_lvr1.daemon.health.faults import Faults
+from edge_lvr1.daemon.health.meters import Meters
 from edge_lvr1.daemon.ingest.building import Building
 from edge_lvr1.daemon.ingest.ingest_work import BuildWork
 from edge_lvr1.daemon.questions.answering import Answering
@@ -19,7 +20,7 @@ from edge_lvr1.daemon.turnstile import Stopped, Turnstile
 from edge_lvr1.domain import Question, Verdict
 from edge_lvr1.errors import Cancelled, ServerAway
 from edge_lvr1.media.decoder import HERE
-from edge_lvr1.models.base import Message, Moves
+from edge_lvr1.models.base import AgentSession, Cancel, Finder, Message, Moves, Usage, never
 from edge_lvr1.models.chat_server import ChatServer, Endpoint
 from edge_lvr1.models.load import tree_of
 from edge_lvr1.models.server import ServerAgent, ServerCaptioner
@@ -105,6 +106,45 @@ def test_server_that_stays_away_is_told_when_the_reply_has_no_time_left(
         session.reply(TURNS, MOVES, deadline=time() + 20.0)
 
     assert time() <= 1020.0
+
+
+class Costly:
+    """A conversation of which each reply costs, whether or not it comes to be."""
+
+    def __init__(self) -> None:
+        self.usage = Usage()
+
+    def reply(
+        self, messages: Sequence[Message], moves: Moves, deadline: float, cancelled: Cancel = never
+    ) -> str:
+        self.usage += Usage(read=100, written=7)
+        if cancelled():
+            raise Cancelled("the reply is not wanted any more")
+        return "said"
+
+    def close(self) -> None:
+        pass
+
+
+class CostlyAgent:
+    name = "costly"
+
+    def open(self, finder: Finder | None = None) -> AgentSession:
+        return Costly()
+
+
+def test_tokens_of_replies_are_counted_whatever_becomes_of_them(time: Time) -> None:
+    meters = Meters()
+    away = Away("agent", Faults(), time)
+    session = PatientAgent(CostlyAgent(), away, time, clock=time, meters=meters).open()
+
+    session.reply(TURNS, MOVES, time() + 60.0)
+    with pytest.raises(Cancelled):
+        session.reply(TURNS, MOVES, time() + 60.0, lambda: True)
+
+    counted = "edge_lvr1_agent_tokens_total"
+    assert meters.registry.get_sample_value(counted, {"direction": "read"}) == 200.0
+    assert meters.registry.get_sample_value(counted, {"direction": "written"}) == 14.0
 
 
 @pytest.mark.parametrize("how", ["cancelled", "stopped"])

@@ -7,6 +7,7 @@ import math
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,9 +18,15 @@ from hypothesis import strategies as st
 from edge_lvr1.bundle import Bundle
 from edge_lvr1.domain import FinalAnswer, GetCaption, Invalid, NodeId
 from edge_lvr1.errors import BundleError, Cancelled, ModelError
-from edge_lvr1.models.base import MORE_TOOLS, TWO_TOOLS, Message, Moves
+from edge_lvr1.models.base import MORE_TOOLS, TWO_TOOLS, CountsTokens, Message, Moves
 from edge_lvr1.models.onnx.agent import AgentSettings, OnnxAgent
-from edge_lvr1.models.onnx.session import LEAST_ROOM_TOKENS, Limits, OnnxAgentSession, budget
+from edge_lvr1.models.onnx.session import (
+    LEAST_ROOM_TOKENS,
+    Limits,
+    OnnxAgentSession,
+    budget,
+    piece_tokens,
+)
 from edge_lvr1.navigator.actions import parse_reply
 
 pytest.importorskip("onnxruntime_genai", reason="needs onnxruntime-genai")
@@ -128,6 +135,7 @@ def test_only_new_tokens_are_read_in_a_later_round(rand: agent_bundles.Random) -
         fresh.reply(messages[:end], FREE, soon())
         read_anew += fresh.usage.read
 
+    assert isinstance(session, CountsTokens)
     assert len(session.tokens) == session.usage.read + session.usage.written
     assert read_with_cache < read_anew / 2
 
@@ -374,8 +382,6 @@ def test_an_unknown_provider_is_named_with_those_that_are_known(
 
 
 def test_a_bundle_for_another_runtime_is_refused(rand: agent_bundles.Random) -> None:
-    from dataclasses import replace
-
     other = replace(rand.bundle, runtime="tensorrt-edgellm")
 
     with pytest.raises(BundleError, match="tensorrt-edgellm"):
@@ -446,3 +452,85 @@ def test_what_a_turn_says_holds_no_mark_of_the_template(
 
     assert agent.open()._loaded.marks == ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
     assert marks(hostile) == marks("A sign.")
+
+
+# --- long prompts ---
+
+
+LONG = "A man in a dark coat walks past the door and looks to the left. " * 12
+
+
+def in_pieces(bundle: Bundle, tokens: int) -> OnnxAgentSession:
+    session = OnnxAgent(bundle, PLAIN).open()
+    session._limits = replace(session._limits, piece_tokens=tokens)
+    return session
+
+
+@pytest.mark.parametrize("tokens", [7, 64])
+def test_a_prompt_that_is_read_in_pieces_is_the_same_prompt(
+    rand: agent_bundles.Random, tokens: int
+) -> None:
+    session, whole = in_pieces(rand.bundle, tokens), OnnxAgent(rand.bundle, PLAIN).open()
+
+    said = talk(session, 3, start=LONG)
+
+    assert said == talk(whole, 3, start=LONG)
+    assert session.tokens == whole.tokens
+    assert session.usage == whole.usage
+    expected = torch_choices(rand.checkpoint, session.tokens)
+    written = session.usage.written // 3
+    end = len(session.tokens)
+    assert all(session.tokens[at] == expected[at - 1] for at in range(end - written, end))
+
+
+def test_marks_in_the_middle_of_a_prompt_do_not_end_its_pieces(rand: agent_bundles.Random) -> None:
+    session, whole = in_pieces(rand.bundle, 3), OnnxAgent(rand.bundle, PLAIN).open()
+    roles: tuple[Literal["user", "assistant"], ...] = ("user", "assistant")
+    messages = [Message(roles[index % 2], "x") for index in range(9)]
+
+    assert session.reply(messages, FREE, soon()) == whole.reply(messages, FREE, soon())
+    assert session.tokens == whole.tokens
+
+
+def test_reading_that_nobody_wants_ends_between_pieces(rand: agent_bundles.Random) -> None:
+    session, whole = in_pieces(rand.bundle, 16), OnnxAgent(rand.bundle, PLAIN).open()
+    messages = [Message("user", LONG)]
+    asked: list[None] = []
+
+    def cancelled() -> bool:
+        asked.append(None)
+        return len(asked) > 3
+
+    with pytest.raises(Cancelled):
+        session.reply(messages, FREE, soon(), cancelled)
+
+    assert (session.usage.read, session.usage.written) == (3 * 16, 0)
+    assert session.reply(messages, FREE, soon()) == whole.reply(messages, FREE, soon())
+    assert session.tokens == whole.tokens
+
+
+@pytest.mark.parametrize("legal_moves", [True, False])
+def test_reading_stops_at_the_deadline_and_goes_on_from_there(
+    rand: agent_bundles.Random, legal_moves: bool
+) -> None:
+    settings = AgentSettings(legal_moves=legal_moves, do_sample=False, reply_tokens=24)
+    session = opened_with(rand.bundle, settings, Ticking())
+    session._limits = replace(session._limits, piece_tokens=16)
+    messages = [Message("user", LONG)]
+
+    assert session.reply(messages, FREE, deadline=3.0) == ""
+    assert (session.usage.read, session.usage.written) == (2 * 16, 0)
+
+    messages += [Message("assistant", ""), Message("user", "Go on.")]
+    session.reply(messages, FREE, deadline=math.inf)
+    whole = OnnxAgent(rand.bundle, settings).open()
+    whole.reply(messages, FREE, soon())
+    assert session.tokens == whole.tokens
+    assert session.usage == whole.usage, "what was read before is not read again"
+
+
+def test_small_models_and_gpus_read_more_at_a_time() -> None:
+    assert piece_tokens(600_000_000, "cpu") == 80
+    assert piece_tokens(8_000_000_000, "cpu") == 8
+    assert piece_tokens(1_000_000, "cpu") == piece_tokens(0, "cpu") == 512
+    assert piece_tokens(8_000_000_000, "cuda") == 512
