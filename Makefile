@@ -35,7 +35,8 @@ test-gpu: $(STAMP)  ## what needs an NVIDIA GPU; skips where there is none
 	$(BIN)/python -m pytest -m gpu -s tests/gpu
 
 LONG_TESTS := tests/reliability/test_kills.py tests/reliability/test_filling.py \
-	tests/reliability/test_vanishing.py tests/reliability/test_known_files.py \
+	tests/reliability/test_locked_disk.py tests/reliability/test_vanishing.py \
+	tests/reliability/test_set_clock.py tests/reliability/test_known_files.py \
 	tests/media/test_mutated_files.py tests/daemon/ingest/test_mutated_drop.py \
 	tests/daemon/http/test_access_process.py tests/daemon/http/test_openapi.py \
 	tests/reliability/test_soak.py
