@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge_lvr1.daemon.watching.candidates import UNFINISHED, hidden, wanted
 from edge_lvr1.daemon.watching.settling import Settling, look
-from edge_lvr1.errors import NotFoundError, QuestionError
+from edge_lvr1.errors import EdgeLvr1Error, NotFoundError, QuestionError
 from edge_lvr1.store.ingest import NAMED
 from edge_lvr1.store.queues import IngestQueue, Job
 
@@ -64,9 +64,14 @@ class Offers:
 
         None: those outside all roots. Raises StoreError.
         """
-        for file in self._settling.take_whole(root):
-            # Where it cannot be stored, the next rescan brings it again.
-            job = self._jobs.offer(file.path, file.size_bytes, file.mtime_ns)
+        whole = self._settling.take_whole(root)
+        for place, file in enumerate(whole):
+            try:
+                job = self._jobs.offer(file.path, file.size_bytes, file.mtime_ns)
+            except EdgeLvr1Error:
+                for left in whole[place:]:
+                    self._settling.follow(left)
+                raise
             if job is not None:
                 log.info("watch: %s is whole (%d bytes)", file.path, file.size_bytes)
                 self._news()

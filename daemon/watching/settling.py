@@ -89,7 +89,17 @@ class Settling:
                 self._forget(path)
         known = self._known([file.path for file in there])
         new = [one for one in there if known.get(one.path) != (one.size_bytes, one.mtime_ns)]
-        return {self._follow(file) for file in new}
+        return {self.follow(file) for file in new}
+
+    def follow(self, file: WholeFile) -> Path | None:
+        """Wait for a file as it was seen, or was handed out and could not be taken; where."""
+        root = self.root_of(file.path)
+        with self._lock:
+            pending = self._pending.setdefault(root, {})
+            followed = pending.get(file.path)
+            if followed is None or followed.file != file:
+                pending[file.path] = _Sighting(file, self._clock())
+        return root
 
     def take_whole(self, root: Path | None = None) -> list[WholeFile]:
         """Look at a root's followed files again; hand out, once, those that stood still."""
@@ -140,15 +150,6 @@ class Settling:
                 return False
             del pending[path]
             return True
-
-    def _follow(self, file: WholeFile) -> Path | None:
-        root = self.root_of(file.path)
-        with self._lock:
-            pending = self._pending.setdefault(root, {})
-            followed = pending.get(file.path)
-            if followed is None or followed.file != file:
-                pending[file.path] = _Sighting(file, self._clock())
-        return root
 
     def _forget(self, path: str) -> None:
         with self._lock:

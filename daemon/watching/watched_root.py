@@ -164,8 +164,9 @@ class WatchedRoot:
         self._wake.set()
 
     def rescan(self) -> None:
-        """Have it walked in its turn: not where the last walk was now and took long."""
-        if self._clock() >= self._ended_s + _RESTS * self._worked_s:
+        """Have it walked in its turn: not while it is, nor soon after a walk that took long."""
+        rested = self._clock() >= self._ended_s + _RESTS * self._worked_s
+        if rested and self._signs_s is None:
             self._wake.set()
 
     def follow_soon(self) -> None:
@@ -196,6 +197,7 @@ class WatchedRoot:
     def walk(self) -> bool:
         """Go over the folder once; False where it is away. Raises StoreError."""
         began_s, began_at_s = self._clock(), time.time()
+        self._worked_s = 0.0  # one that comes to nothing is soon begun again
         with self._lock:
             self._signs_s = began_s
         try:
@@ -233,9 +235,14 @@ class WatchedRoot:
         """
         with self._lock:
             paths, self._noticed = list(self._noticed), {}
-        gone = [str(path) for path in paths if not self._look_at(path)]
-        if gone:
-            self.reach.check(gone)
+        try:
+            gone = [str(path) for path in paths if not self._look_at(path)]
+            if gone:
+                self.reach.check(gone)
+        except StoreError:
+            with self._lock:  # looked at again, before what came meanwhile
+                self._noticed = {**dict.fromkeys(paths), **self._noticed}
+            raise
         return self._receiver.settle(self.path)
 
     def _walked(self) -> tuple[SeenPaths, float]:

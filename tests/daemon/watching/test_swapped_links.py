@@ -79,6 +79,7 @@ def test_clip_of_a_file_that_became_a_link_out_is_not_given(
 def swapping(place: Path, own: Path, secret: Path) -> Iterator[list[int]]:
     """A path that is a file and a link out by turns, hundreds of times a second."""
     ended, turns = threading.Event(), [0]
+    place.hardlink_to(own)
 
     def swap() -> None:
         beside = place.with_name(f".{place.name}.part")

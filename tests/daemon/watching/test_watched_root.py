@@ -14,6 +14,7 @@ from edge_lvr1.daemon.watching.filesystems import Mount
 from edge_lvr1.daemon.watching.folder_events import Change, FolderEvents, NotWatched
 from edge_lvr1.daemon.watching.reach import Reach
 from edge_lvr1.daemon.watching.watched_root import Pace, WatchedRoot
+from edge_lvr1.errors import StoreError
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.presence import Presence
 
@@ -245,6 +246,58 @@ def test_folder_whose_walk_takes_long_rests_before_it_is_walked_again(scene: Sce
     root.rescan()
 
     assert (early, root._wake.is_set()) == (False, True)
+
+
+def test_folder_that_is_being_walked_is_not_walked_again_at_once(scene: Scene) -> None:
+    (scene.path / "a.mp4").touch()
+    root = scene.root(Limited(10))
+    root._wake.clear()
+    scene.receiver.before = root.rescan
+
+    root.walk()
+
+    assert not root._wake.is_set()
+
+
+def test_walk_that_the_store_broke_off_is_begun_again_without_rest(scene: Scene) -> None:
+    (scene.path / "a.mp4").touch()
+    root = scene.root(Limited(10))
+
+    def takes_10_s() -> None:
+        scene.now_s += 10.0
+
+    def breaks() -> None:
+        raise StoreError("the database is held by another program")
+
+    scene.receiver.before = takes_10_s
+    root.walk()
+    scene.receiver.before = breaks
+    with pytest.raises(StoreError):
+        root.walk()
+    root._wake.clear()
+
+    root.rescan()
+
+    assert root._wake.is_set()
+
+
+def test_what_was_noticed_is_looked_at_again_where_the_store_failed(scene: Scene) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (scene.path / name).touch()
+    root = scene.root(Limited(10))
+    for name in ("a.mp4", "b.mp4"):
+        root.notice(Change(scene.path, scene.path / name, tree=False))
+
+    def breaks() -> None:
+        scene.receiver.before = lambda: None
+        raise StoreError("the database is held by another program")
+
+    scene.receiver.before = breaks
+    with pytest.raises(StoreError):
+        root.follow()
+    root.follow()
+
+    assert scene.receiver.files == ["a.mp4", "b.mp4"]
 
 
 def test_folder_that_is_polled_rests_thrice_as_long_as_its_walk_took(scene: Scene) -> None:
