@@ -6,9 +6,7 @@ import itertools
 import math
 import random
 import time
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -23,9 +21,7 @@ from edge_lvr1.models.onnx.agent import AgentSettings, OnnxAgent
 from edge_lvr1.models.onnx.session import (
     LEAST_ROOM_TOKENS,
     Limits,
-    OnnxAgentSession,
     budget,
-    piece_tokens,
 )
 from edge_lvr1.navigator.actions import parse_reply
 
@@ -35,45 +31,15 @@ pytest.importorskip("transformers", reason="the checkpoints are made with transf
 pytest.importorskip("peft", reason="needs the extra 'export'")
 
 from tests import agent_bundles
-
-FREE = Moves(width=3, opened=frozenset())
-PLAIN = AgentSettings(legal_moves=False, do_sample=False, reply_tokens=24)
-
-
-@pytest.fixture(scope="session")
-def rand(tmp_path_factory: pytest.TempPathFactory) -> agent_bundles.Random:
-    return agent_bundles.random_agent(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> agent_bundles.Navigator:
-    return agent_bundles.navigator(tmp_path_factory.getbasetemp())
-
-
-def soon() -> float:
-    return time.monotonic() + 60.0
-
-
-def talk(
-    session: OnnxAgentSession, rounds: int, moves: Moves = FREE, start: str = "Where is the man?"
-) -> list[Message]:
-    """A conversation of so many rounds; what comes back to a reply is always another text."""
-    messages = [Message("user", start)]
-    for index in range(rounds):
-        messages.append(Message("assistant", session.reply(messages, moves, soon())))
-        messages.append(Message("user", f"Caption {index}: a man walks past door {index}."))
-    return messages
-
-
-def torch_choices(checkpoint: Path, tokens: Sequence[int]) -> list[int]:
-    """What torch would choose after each token, given all before it."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(checkpoint)
-    with torch.no_grad():
-        chosen: list[int] = model(torch.tensor([list(tokens)])).logits[0].argmax(-1).tolist()
-    return chosen
+from tests.models.onnx.conversations import (
+    FREE,
+    PLAIN,
+    Ticking,
+    opened_with,
+    soon,
+    talk,
+    torch_choices,
+)
 
 
 def test_a_greedy_conversation_is_torchs_token_for_token(rand: agent_bundles.Random) -> None:
@@ -235,23 +201,6 @@ def test_the_same_seed_gives_the_same_replies_and_another_seed_others(
 
 
 # --- ends ---
-
-
-class Ticking:
-    """A clock that goes on by a second each time it is read."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 1.0
-        return self.now
-
-
-def opened_with(bundle: Bundle, settings: AgentSettings, clock: Ticking) -> OnnxAgentSession:
-    session = OnnxAgent(bundle, settings).open()
-    session._clock = clock
-    return session
 
 
 @pytest.mark.parametrize("legal_moves", [True, False])
@@ -452,85 +401,3 @@ def test_what_a_turn_says_holds_no_mark_of_the_template(
 
     assert agent.open()._loaded.marks == ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
     assert marks(hostile) == marks("A sign.")
-
-
-# --- long prompts ---
-
-
-LONG = "A man in a dark coat walks past the door and looks to the left. " * 12
-
-
-def in_pieces(bundle: Bundle, tokens: int) -> OnnxAgentSession:
-    session = OnnxAgent(bundle, PLAIN).open()
-    session._limits = replace(session._limits, piece_tokens=tokens)
-    return session
-
-
-@pytest.mark.parametrize("tokens", [7, 64])
-def test_a_prompt_that_is_read_in_pieces_is_the_same_prompt(
-    rand: agent_bundles.Random, tokens: int
-) -> None:
-    session, whole = in_pieces(rand.bundle, tokens), OnnxAgent(rand.bundle, PLAIN).open()
-
-    said = talk(session, 3, start=LONG)
-
-    assert said == talk(whole, 3, start=LONG)
-    assert session.tokens == whole.tokens
-    assert session.usage == whole.usage
-    expected = torch_choices(rand.checkpoint, session.tokens)
-    written = session.usage.written // 3
-    end = len(session.tokens)
-    assert all(session.tokens[at] == expected[at - 1] for at in range(end - written, end))
-
-
-def test_marks_in_the_middle_of_a_prompt_do_not_end_its_pieces(rand: agent_bundles.Random) -> None:
-    session, whole = in_pieces(rand.bundle, 3), OnnxAgent(rand.bundle, PLAIN).open()
-    roles: tuple[Literal["user", "assistant"], ...] = ("user", "assistant")
-    messages = [Message(roles[index % 2], "x") for index in range(9)]
-
-    assert session.reply(messages, FREE, soon()) == whole.reply(messages, FREE, soon())
-    assert session.tokens == whole.tokens
-
-
-def test_reading_that_nobody_wants_ends_between_pieces(rand: agent_bundles.Random) -> None:
-    session, whole = in_pieces(rand.bundle, 16), OnnxAgent(rand.bundle, PLAIN).open()
-    messages = [Message("user", LONG)]
-    asked: list[None] = []
-
-    def cancelled() -> bool:
-        asked.append(None)
-        return len(asked) > 3
-
-    with pytest.raises(Cancelled):
-        session.reply(messages, FREE, soon(), cancelled)
-
-    assert (session.usage.read, session.usage.written) == (3 * 16, 0)
-    assert session.reply(messages, FREE, soon()) == whole.reply(messages, FREE, soon())
-    assert session.tokens == whole.tokens
-
-
-@pytest.mark.parametrize("legal_moves", [True, False])
-def test_reading_stops_at_the_deadline_and_goes_on_from_there(
-    rand: agent_bundles.Random, legal_moves: bool
-) -> None:
-    settings = AgentSettings(legal_moves=legal_moves, do_sample=False, reply_tokens=24)
-    session = opened_with(rand.bundle, settings, Ticking())
-    session._limits = replace(session._limits, piece_tokens=16)
-    messages = [Message("user", LONG)]
-
-    assert session.reply(messages, FREE, deadline=3.0) == ""
-    assert (session.usage.read, session.usage.written) == (2 * 16, 0)
-
-    messages += [Message("assistant", ""), Message("user", "Go on.")]
-    session.reply(messages, FREE, deadline=math.inf)
-    whole = OnnxAgent(rand.bundle, settings).open()
-    whole.reply(messages, FREE, soon())
-    assert session.tokens == whole.tokens
-    assert session.usage == whole.usage, "what was read before is not read again"
-
-
-def test_small_models_and_gpus_read_more_at_a_time() -> None:
-    assert piece_tokens(600_000_000, "cpu") == 80
-    assert piece_tokens(8_000_000_000, "cpu") == 8
-    assert piece_tokens(1_000_000, "cpu") == piece_tokens(0, "cpu") == 512
-    assert piece_tokens(8_000_000_000, "cuda") == 512
