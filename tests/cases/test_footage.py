@@ -14,6 +14,7 @@ from edge_lvr1.daemon.ingest.intake import digest
 from edge_lvr1.domain import Confidence, StartSource, TakenFile
 from edge_lvr1.errors import NotFoundError
 from edge_lvr1.media.joining import join
+from edge_lvr1.media.opening import opened
 from edge_lvr1.store.db import Archive
 from edge_lvr1.store.queues import IngestQueue
 from edge_lvr1.store.read_only import read_only
@@ -34,7 +35,8 @@ def taken(archive: Archive, path: Path, content: bytes) -> None:
     jobs.offer(str(path), len(content), path.stat().st_mtime_ns)
     job = jobs.lease("test", 60.0)
     assert job is not None
-    sha256 = digest(path, len(content), lambda: None, lambda stage, done, total: None)
+    with opened(path) as file:
+        sha256 = digest(file, len(content), lambda: None, lambda stage, done, total: None)
     source, sure = StartSource.FILE_NAME, Confidence.SURE
     file = TakenFile(
         *(0, str(path), path.stem, NOON, source, sure, 20.0),
