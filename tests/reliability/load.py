@@ -254,13 +254,22 @@ def _iso(epoch_s: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(epoch_s))
 
 
+@dataclass(frozen=True)
+class Look:
+    """A daemon's memory at a moment: its own, and of each of its decoders."""
+
+    at_s: float
+    own_mb: float
+    decoders_mb: tuple[float, ...]
+
+
 @dataclass
 class Memory:
-    """Looks at a daemon's memory now and then: seconds, its own and its children's MB."""
+    """Looks at a daemon's memory now and then."""
 
     pid: int
     every_s: float = 1.0
-    looks: list[tuple[float, float, float]] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
@@ -275,18 +284,26 @@ class Memory:
         self._thread.join()
 
     def median_mb(self, since_s: float, until_s: float) -> tuple[float, float]:
-        """The medians of the daemon, and of it with its children, in a window."""
-        inside = [look for look in self.looks if since_s <= look[0] < until_s] or self.looks
-        own = sorted(look[1] for look in inside)
-        both = sorted(look[1] + look[2] for look in inside)
-        return own[len(own) // 2], both[len(both) // 2]
+        """The medians in a window: of the daemon, and of one decoder (0 where there is none).
+
+        How many decoders wait for work, one or two, says nothing of memory that is lost.
+        """
+        inside = [look for look in self.looks if since_s <= look.at_s < until_s] or self.looks
+        own = sorted(look.own_mb for look in inside)
+        each = sorted(one for look in inside for one in look.decoders_mb) or [0.0]
+        return own[len(own) // 2], each[len(each) // 2]
+
+    @property
+    def most_decoders(self) -> int:
+        """The most decoders that lived at a time."""
+        return max(len(look.decoders_mb) for look in self.looks)
 
     def _look_on(self) -> None:
         while not self._stop.wait(self.every_s):
             own = _resident_mb(self.pid)
             if own:
-                children = sum(map(_resident_mb, children_of(self.pid)))
-                self.looks.append((time.monotonic() - self._began, own, children))
+                each = tuple(filter(None, map(_resident_mb, children_of(self.pid))))
+                self.looks.append(Look(time.monotonic() - self._began, own, each))
 
 
 def children_of(pid: int) -> list[int]:
