@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 _SLOWEST_LOOK_S = 1.0
 _FASTEST_LOOK_S = 0.05
-_PUT_OFF_S = 600.0
+_PUT_OFF_S, _MOST_DOUBLED = 600.0, 10
 _CLOCK_LOOK_S = 5.0
 _CLOCK_SET_S = 2.0  # NTP slews less than this between two looks
 _THREADS = 8
@@ -78,6 +78,8 @@ class Task:
         self._took_s: float | None = None
         self._outcome = ""
         self._failed = False
+        self.failures = 0
+        """How many of the last runs failed, one after the other."""
 
     def run(self) -> bool:
         """Do the work once, and keep what came of it; False where it was put off."""
@@ -92,18 +94,20 @@ class Task:
         except Stopped:
             outcome = "the daemon stopped"
         except EdgeLvr1Error as error:
-            log.error("%s: %s; it is tried again next time", self.name, error)
+            log.error("%s: %s; it is tried again", self.name, error)
             outcome, failed = str(error), True
         except Exception as error:  # one job must not end the others; kept and shown below
-            log.exception("%s failed; it is tried again next time", self.name)
+            log.exception("%s failed; it is tried again", self.name)
             outcome, failed = f"{type(error).__name__}: {error}", True
         with self._lock:
             self._running = False
             self._last_s, self._took_s = began_s, max(0.0, self._clock() - began_s)
             self._outcome, self._failed = outcome, failed
         if failed:
+            self.failures += 1
             self._faults.put(f"job.{self.name}", f"the job {self.name} failed: {outcome}")
         elif done:
+            self.failures = 0
             self._faults.clear(f"job.{self.name}")
         return done
 
@@ -200,10 +204,21 @@ class Schedule:
         self._ticker = threading.Thread(target=self._tick, name="clock", daemon=True)
 
     def every(self, name: str, seconds: float, work: Work, first_s: float | None = None) -> None:
-        """Run `work` every so many seconds; first after `first_s`, None: after an interval."""
+        """Run `work` every so many seconds; first after `first_s`, None: after an interval.
+
+        Where it failed it is tried again in ten minutes, then in twenty and so on, until that
+        is no sooner than its time.
+        """
         task = self._task(name, f"every {span_text(seconds)}", work)
+
+        def run() -> None:
+            task.run()
+            again_s = _PUT_OFF_S * 2.0 ** (min(task.failures, _MOST_DOUBLED) - 1)
+            if task.failures and again_s < seconds and not self._stopping.is_set():
+                self._scheduler.modify_job(name, next_run_time=self._from_now(again_s))
+
         self._scheduler.add_job(
-            task.run,
+            run,
             _Every(seconds, first_s or 0.0),
             id=name,
             next_run_time=self._from_now(seconds if first_s is None else first_s),

@@ -170,6 +170,33 @@ def test_a_job_that_raises_runs_again(schedule: Schedule) -> None:
     assert all(ran.acquire(timeout=LONG_S) for _ in range(3))
 
 
+def test_a_rare_job_that_fails_is_soon_tried_again_and_then_less_soon(schedule: Schedule) -> None:
+    def fails() -> str:
+        raise StoreError("the disk is full")
+
+    schedule.every("backup", 86_400.0, fails, first_s=0.0)
+    schedule.start()
+
+    def waits_s(last_s: float) -> float:
+        end = time.monotonic() + LONG_S
+        while time.monotonic() < end:
+            (job,) = schedule.jobs()
+            if job.next_s and job.last_s and job.last_s > last_s and not job.running:
+                planned_s = job.next_s - job.last_s
+                if planned_s < 80_000:  # at first it is planned for its time
+                    return planned_s
+            time.sleep(0.01)
+        raise AssertionError("it did not fail")
+
+    first_s = waits_s(0.0)
+    began_s = time.time()
+    schedule._scheduler.modify_job("backup", next_run_time=datetime.now(UTC))
+    second_s = waits_s(began_s)
+
+    assert first_s == pytest.approx(600, abs=20)
+    assert second_s == pytest.approx(1200, abs=20)
+
+
 def test_files_are_looked_at_until_none_is_left(schedule: Schedule) -> None:
     files = Files()
     files.left = 3
