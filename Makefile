@@ -41,7 +41,7 @@ LONG_TESTS := tests/reliability/test_kills.py tests/reliability/test_filling.py 
 	tests/daemon/http/test_access_process.py tests/daemon/http/test_openapi.py \
 	tests/reliability/test_soak.py
 
-# Three hours on 2 cores; SOAK_MINUTES=3 shortens the last, which takes one of them. The other
+# Two hours on 2 cores; SOAK_MINUTES=3 shortens the last, which takes one of them. The other
 # long forms, on archives of weeks and real clips, run with `pytest -m reliability` alone.
 reliability: $(STAMP)  ## kills, power cuts, full disks, lost shares, bad files and requests, soaks
 	$(BIN)/python -m pytest -m reliability -s --timeout 14400 $(LONG_TESTS)
