@@ -18,6 +18,7 @@ from edge_lvr1.daemon.ingest.building import Building
 from edge_lvr1.daemon.ingest.intake import Intake, StillChanging
 from edge_lvr1.daemon.questions.model_servers import Away
 from edge_lvr1.daemon.turnstile import Stopped
+from edge_lvr1.daemon.watching.settling import look
 from edge_lvr1.daemon.workers import LEASE_S, OWNER, Owed, told_of
 from edge_lvr1.domain import Level, Recording
 from edge_lvr1.errors import (
@@ -98,7 +99,9 @@ class IntakeWork:
         except StillChanging:
             log.info("ingest: %s changed meanwhile; waiting until it stands still", name)
             reason = "it was still being written; it is taken when it stands still"
-            self.owed.store(lambda: jobs.fail(job, reason, False))
+            # Another file of the same size and time would never be offered: it is tried again.
+            alike = _stands(job)
+            self.owed.store(lambda: jobs.fail(job, reason, alike))
             self.context.offers.saw([job.path])
         except (MediaError, NotFoundError, PermissionError) as error:
             self._failed(job, name, _sentence(error), retry=False)
@@ -271,6 +274,15 @@ class _Hold:
             if self._build:
                 self._context.builds.renew(self._build, LEASE_S)
             self._renewed = now
+
+
+def _stands(job: Job) -> bool:
+    """Whether what lies at a job's path now has the size and time that it was offered with."""
+    try:
+        file = look(job.path)
+    except OSError:
+        return False
+    return file is not None and (file.size_bytes, file.mtime_ns) == (job.size_bytes, job.mtime_ns)
 
 
 def _described(recording: Recording) -> str:

@@ -61,7 +61,7 @@ def context(settings: Settings) -> Iterator[Context]:
             jobs=jobs,
             builds=BuildQueue(archive, lambda: 1000.0),
             questions=questions,
-            offers=Offers(Settling(1.0, lambda: 0.0), jobs, turnstile.news),
+            offers=Offers(Settling(1.0, lambda: 0.0, (), jobs.known), jobs, turnstile.news),
             turnstile=turnstile,
             backends=Backends(FakeCaptioner(), ScriptedAgent(), Residency()),
             audit=AuditLog(archive, lambda: 1000.0),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -19,8 +22,9 @@ from edge_lvr1.daemon.questions.model_servers import Away
 from edge_lvr1.daemon.questions.question_work import QuestionWork
 from edge_lvr1.domain import Node, Question, Verdict
 from edge_lvr1.errors import StoreError, StoreFull
-from edge_lvr1.media.decoder import HERE
+from edge_lvr1.media.decoder import HERE, Decoder
 from edge_lvr1.media.patterns import PATTERNS
+from edge_lvr1.media.probe import Probe
 from edge_lvr1.models.load import tree_of
 from edge_lvr1.store.builds import BuildQueue
 from edge_lvr1.store.ingest import IngestQueue
@@ -91,6 +95,37 @@ def row_of(context: Context, recording: int) -> dict[str, object]:
     )
     assert row is not None
     return row
+
+
+@pytest.mark.parametrize("other_time", [False, True], ids=["of the same age", "younger"])
+def test_file_that_another_replaced_while_it_was_read_is_taken_all_the_same(
+    context: Context, footage: Path, tmp_path: Path, other_time: bool
+) -> None:
+    root = tmp_path / "watched"
+    root.mkdir()
+    file = Path(shutil.copy2(footage, root / "yard.mp4"))
+    now = file.stat()
+    context.jobs.offer(str(file), now.st_size, now.st_mtime_ns)
+    work = intake_work(context, root)
+    probe = work.intake.decoder.probe
+
+    class Replacing:
+        """Has the file replaced by another of its size, before it is probed."""
+
+        def probe(self, path: Path) -> Probe:
+            beside = Path(shutil.copy2(path, root / ".yard.part"))
+            if other_time:
+                os.utime(beside, ns=(1, 1))
+            beside.replace(path)
+            return probe(path)
+
+    work.intake = replace(work.intake, decoder=cast("Decoder", Replacing()))
+    assert work()
+
+    (job,) = context.jobs.jobs()
+    expected = (JobState.FAILED, 1) if other_time else (JobState.QUEUED, 1)
+    assert (job.state, job.attempts) == expected
+    assert context.offers.pending() == int(other_time)
 
 
 def test_recording_for_which_memory_runs_out_fails_alone_with_its_reason(

@@ -1,4 +1,4 @@
-"""What a daemon needs does hardly follow how many files it knows: months of them fit."""
+"""What a daemon needs hardly follows how many files it knows: months of them fit."""
 
 from __future__ import annotations
 
